@@ -1,0 +1,137 @@
+"""Simulated data as xarray Datasets that say how they were made, so that a file can be made again."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from chemlearn.errors import SimulationError
+from chemlearn.model import Model
+from chemlearn.signal import Signal
+
+
+def dataset(
+    model: Model, times: np.ndarray, values: np.ndarray, signal: Signal | None, **how: str | int | float
+) -> xr.Dataset:
+    """A Dataset of simulated variables with its provenance in ``attrs``.
+
+    Parameters
+    ----------
+    model : Model
+    times : (n_times,) array
+    values : (n_times, n_names) or (n_trajectories, n_times, n_names) array
+        In the order of :func:`recorded`.
+    signal : Signal or None
+        What drove the input; None where it stood at the model's own value.
+    **how
+        Engine, its version, seed, tolerances: whatever is needed to repeat the run.
+    """
+    dims = ("trajectory", "time")[3 - values.ndim :]
+    variables: dict[str, Any] = {}
+    for i, name in enumerate(recorded(model)):
+        unit = "molecules" if name in model.network.species else "as in the model"
+        variables[name] = (dims, values[..., i], {"units": unit})
+    held = sorted(model.network.boundary & model.network.constants.keys() - {model.input})
+    for name in held:  # boundary species stay where someone else holds them
+        amount = model.network.constants[name]
+        variables[name] = (dims, np.full(values.shape[:-1], amount), {"units": "as in the model", "role": "boundary"})
+    driven = signal is not None
+    if model.input in model.network.constants:
+        level = signal(times) if signal is not None else np.full(len(times), model.network.constants[model.input])
+        variables[model.input] = (("time",), level, {"role": "input", "units": "as in the model"})
+    coordinates = {"time": ("time", times, {"units": "time unit of the model"})}
+    if values.ndim == 3:
+        coordinates["trajectory"] = ("trajectory", np.arange(len(values)), {})
+    attrs: dict[str, Any] = {
+        "model": model.name,
+        "model_text": model.text,
+        "model_fingerprint": model.fingerprint,
+        "model_values": json.dumps(dict(model.values)),
+        "roles": json.dumps({"input": model.input, "output": model.output, "weight": model.weight}),
+        "split_reversible": int(model.split),
+        "parameters": json.dumps(model.parameters),
+        "signal": json.dumps(signal.to_dict()) if driven else "",
+        "chemlearn_version": version("chemlearn"),
+        **how,
+    }
+    return xr.Dataset(variables, coordinates, attrs)
+
+
+def recorded(model: Model) -> tuple[str, ...]:
+    """Names that a simulation records: the variables and the assignment rules."""
+    return (*model.network.variables, *model.network.rules)
+
+
+def save(data: xr.Dataset, path: str | Path) -> Path:
+    """Write a Dataset as netCDF, whole or not at all.
+
+    Raises
+    ------
+    SimulationError
+        When the folder cannot be written; a file of that name is then as it was.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        os.close(handle)
+    except OSError as error:
+        raise SimulationError(f"{path.parent}: cannot write here ({error.strerror}); choose another place") from None
+    try:
+        data.to_netcdf(temporary, engine="h5netcdf")
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise SimulationError(f"{path}: writing failed ({error.strerror or error}); nothing was replaced") from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def load(path: str | Path) -> xr.Dataset:
+    """Read a Dataset that :func:`save` wrote."""
+    return xr.load_dataset(path, engine="h5netcdf")
+
+
+def repeat(data: xr.Dataset) -> xr.Dataset:
+    """Simulate again what a Dataset of :func:`simulate_ode` or :func:`simulate_ssa` says of itself.
+
+    Raises
+    ------
+    SimulationError
+        When the Dataset does not say how it was made.
+    """
+    from chemlearn.simulate import simulate_ode, simulate_ssa
+
+    missing = [key for key in ("model_text", "engine", "kind") if key not in data.attrs]
+    if missing:
+        raise SimulationError(f"the data do not say how they were made: no {missing[0]!r} in their attributes")
+    how = data.attrs
+    model = Model(
+        name=how["model"],
+        text=how["model_text"],
+        origin=how["model"],
+        values=tuple(sorted(json.loads(how["model_values"]).items())),
+        **json.loads(how["roles"]),
+        split=bool(how["split_reversible"]),
+    )
+    signal = Signal.from_dict(json.loads(how["signal"])) if how["signal"] else None
+    start = json.loads(how["start"]) or None
+    if how["kind"] == "ode":
+        return simulate_ode(model, data.time.values, signal=signal, start=start)
+    return simulate_ssa(
+        model,
+        data.time.values,
+        signal=signal,
+        start=start,
+        trajectories=int(how["trajectories"]),
+        seed=int(how["seed"]),
+        engine=how["engine"],
+    )

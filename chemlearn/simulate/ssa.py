@@ -1,0 +1,223 @@
+"""Stochastic simulation of a driven model: ensembles of exact trajectories, in parallel processes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal as process_signals
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from chemlearn.errors import SimulationError
+from chemlearn.model import Model
+from chemlearn.signal import Signal
+from chemlearn.simulate import gillespie2
+from chemlearn.simulate import roadrunner as rr
+from chemlearn.simulate.ode import checked_start, checked_times, require_input
+from chemlearn.simulate.provenance import dataset
+
+ENGINES = ("roadrunner", "gillespy2")
+
+Progress = Callable[[int, int], None]
+
+
+class EnsembleInterrupted(KeyboardInterrupt):
+    """Ctrl-C during an ensemble; the finished trajectories are in ``done``.
+
+    Parameters
+    ----------
+    done : xarray.Dataset or None
+        The trajectories that were finished, with their own numbers in the coordinate ``trajectory``; None if none.
+    wanted : int
+    """
+
+    def __init__(self, done: xr.Dataset | None, wanted: int) -> None:
+        count = 0 if done is None else done.sizes["trajectory"]
+        super().__init__(f"interrupted: {count} of {wanted} trajectories are done and kept")
+        self.done, self.wanted = done, wanted
+
+
+def simulate_ssa(
+    model: Model,
+    times: np.ndarray,
+    *,
+    signal: Signal | None = None,
+    start: Mapping[str, float] | None = None,
+    trajectories: int = 1,
+    seed: int | None = None,
+    engine: str = "roadrunner",
+    workers: int | None = None,
+    point: int = 0,
+    progress: Progress | None = None,
+) -> xr.Dataset:
+    """An ensemble of exact stochastic trajectories of a model whose input follows a signal.
+
+    Parameters
+    ----------
+    model : Model
+        Every error of ``model.findings()`` refuses the run.
+    times : (n_times,) array
+        Output times, increasing, from 0 on, in the model's time unit.
+    signal : Signal, optional
+        What the input does; it stays at the model's value by default. Ramps are exact with ``"roadrunner"`` where
+        every propensity is linear in the input; ``"gillespy2"`` takes constant pieces only. What an engine cannot do
+        exactly it refuses: make the signal a staircase of constant steps (:meth:`Signal.staircase`) if that is
+        accurate enough for you.
+    start : mapping of str to int, optional
+        Amounts at time 0 that differ from the model's; whole numbers.
+    trajectories : int
+    seed : int, optional
+        Root seed; drawn and recorded by default. The same seed gives the same numbers for any number of workers.
+    engine : {"roadrunner", "gillespy2"}
+    workers : int, optional
+        Processes; all cores by default.
+    point : int
+        Number of this ensemble within a larger study with the same root seed: each has streams of its own.
+    progress : callable, optional
+        Called as ``progress(done, wanted)`` with numbers of trajectories.
+
+    Returns
+    -------
+    xarray.Dataset
+        One variable per species (in molecules) and assignment rule over (``trajectory``, ``time``), with provenance.
+
+    Raises
+    ------
+    ModelError
+        When the model cannot be fired reaction by reaction; the message says where and how to mend it.
+    SimulationError
+        When the engine cannot do this exactly, or fails.
+    EnsembleInterrupted
+        On Ctrl-C; holds what was done.
+
+    Notes
+    -----
+    With ``"roadrunner"`` trajectory k has its own stream, ``SeedSequence(seed, spawn_key=(point, k))``. GillesPy2
+    draws several trajectories from one stream; they come in blocks of fixed size that have streams of their own.
+    """
+    times = checked_times(times)
+    if engine not in ENGINES:
+        raise ValueError(f"no engine named {engine!r}; there are {', '.join(ENGINES)}")
+    if trajectories < 1:
+        raise ValueError(f"trajectories must be at least 1, got {trajectories}")
+    model.require(stochastic=True)
+    require_input(model, signal)
+    amounts = checked_start(model, start)
+    fractional = [name for name, value in amounts.items() if value != round(value) or value < 0]
+    if fractional:
+        raise ValueError(f"the start of {fractional[0]!r} must be a whole number, got {amounts[fractional[0]]}")
+    seed = int(np.random.SeedSequence().entropy) if seed is None else int(seed)  # type: ignore[arg-type]
+    run = _engine(engine, model, times, signal, amounts)
+    workers = workers or os.cpu_count() or 1
+    blocks = run.blocks(trajectories, workers)
+    how: dict[str, Any] = {
+        "kind": "ssa",
+        "engine": engine,
+        "engine_version": run.version,
+        "seed": str(seed),  # a drawn seed has 128 bits, more than a netCDF integer
+        "point": point,
+        "trajectories": trajectories,
+        "start": json.dumps(amounts),
+    }
+    finished, interrupted = _in_processes(run, blocks, seed, point, min(workers, len(blocks)), trajectories, progress)
+    if interrupted:
+        raise EnsembleInterrupted(_collected(model, times, signal, blocks, finished, how), trajectories)
+    return _collected(model, times, signal, blocks, finished, how)  # type: ignore[return-value]
+
+
+def streams(seed: int, point: int, trajectories: range) -> np.ndarray:
+    """One 32-bit engine seed per trajectory, from its own ``SeedSequence`` (0 and 2³²−1 have other meanings there)."""
+    keys = (np.random.SeedSequence(seed, spawn_key=(point, k)).generate_state(1)[0] for k in trajectories)
+    return np.array([1 + int(k) % (2**32 - 2) for k in keys], dtype=np.uint64)
+
+
+class _RoadRunnerRun:
+    """Trajectories by libroadrunner: each from its own stream."""
+
+    version = rr.ENGINE_VERSION
+
+    def __init__(self, model: Model, times: np.ndarray, signal: Signal | None, start: Mapping[str, float]) -> None:
+        rr.refuse_inexact(model, signal)
+        self.arguments = (model, times, signal, start)
+
+    def blocks(self, trajectories: int, workers: int) -> list[range]:
+        size = max(1, min(250, trajectories // (8 * workers)))
+        return [range(k, min(k + size, trajectories)) for k in range(0, trajectories, size)]
+
+    def __call__(self, block: range, seed: int, point: int) -> np.ndarray:
+        return rr.fire(*self.arguments, streams(seed, point, block))
+
+
+def _engine(name: str, model: Model, times: np.ndarray, signal: Signal | None, start: Mapping[str, float]) -> Any:
+    if name == "roadrunner":
+        return _RoadRunnerRun(model, times, signal, start)
+    return gillespie2.Run(model, times, signal, start, streams)
+
+
+_current: Any = None  # the run that a forked worker inherits: nothing needs to be pickled but block numbers
+
+
+def _work(block: range, seed: int, point: int) -> np.ndarray:
+    return _current(block, seed, point)  # type: ignore[no-any-return]
+
+
+def _ignore_interrupts() -> None:
+    process_signals.signal(process_signals.SIGINT, process_signals.SIG_IGN)
+
+
+def _in_processes(
+    run: Any, blocks: list[range], seed: int, point: int, workers: int, wanted: int, progress: Progress | None
+) -> tuple[dict[int, np.ndarray], bool]:
+    """Results by block number, and whether Ctrl-C ended the work early.
+
+    Always in child processes, one worker or many: an engine's C++ loop then cannot hold up Ctrl-C, and its crash
+    cannot take the caller with it. Forking, because the engines' compiled models cannot be pickled.
+    """
+    global _current
+    finished: dict[int, np.ndarray] = {}
+    _current = run
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _ignore_interrupts)
+    try:
+        pending: dict[Future[np.ndarray], int] = {pool.submit(_work, b, seed, point): i for i, b in enumerate(blocks)}
+        done = 0
+        while pending:
+            ready, _ = wait(pending, return_when=FIRST_COMPLETED)
+            for future in ready:
+                number = pending.pop(future)
+                finished[number] = future.result()
+                done += len(blocks[number])
+            if progress is not None:
+                progress(done, wanted)
+        return finished, False
+    except KeyboardInterrupt:
+        return finished, True
+    except BrokenProcessPool:
+        raise SimulationError("the engine crashed in a worker process; run with engine='gillespy2' to compare") from None
+    finally:
+        for process in list(getattr(pool, "_processes", {}).values()):
+            if len(finished) < len(blocks):
+                process.terminate()  # a trajectory may run for long; nobody waits for it any more
+        pool.shutdown(wait=True, cancel_futures=True)
+        _current = None
+
+
+def _collected(
+    model: Model,
+    times: np.ndarray,
+    signal: Signal | None,
+    blocks: list[range],
+    finished: Mapping[int, np.ndarray],
+    how: Mapping[str, Any],
+) -> xr.Dataset | None:
+    """The finished blocks in order, each trajectory with its own number."""
+    if not finished:
+        return None
+    order = sorted(finished)
+    data = dataset(model, times, np.concatenate([finished[i] for i in order]), signal, **how)
+    return data.assign_coords(trajectory=np.concatenate([np.asarray(blocks[i]) for i in order]))
