@@ -1,1 +1,69 @@
-"""Chemistry that learns."""
+"""Chemistry that learns: reaction networks as contrastive synapses, how well they learn and at what cost.
+
+The names below are loaded when they are first used, so that importing the package starts no simulator.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chemlearn.assessment import Assessment, Settings, assess
+    from chemlearn.curve import LinearRange, UpdateCurve, linear_range
+    from chemlearn.cycle import Cycle, Ensemble, deterministic_curve, periodic_response, stochastic_curve
+    from chemlearn.entropy import Dissipation, dissipation
+    from chemlearn.errors import ConvergenceError, ModelError, SimulationError
+    from chemlearn.kernel import (
+        ExponentialKernel,
+        Kernel,
+        SampledKernel,
+        celani_vergassola,
+        exponential,
+        high_pass,
+        integral_feedback,
+    )
+    from chemlearn.linear import WorkingRange, linear_kernel, step_kernel, step_response, working_range
+    from chemlearn.lint import Finding
+    from chemlearn.model import Model
+    from chemlearn.noise import output_sd
+    from chemlearn.paths import shipped_models
+    from chemlearn.report import write_report
+    from chemlearn.signal import Signal
+    from chemlearn.simulate import EnsembleInterrupted, load, repeat, save, simulate_ode, simulate_ssa
+    from chemlearn.update import thresholded, threshold, update_curve
+    from chemlearn.verdict import Verdict
+
+_HOMES = {
+    "assessment": "Assessment Settings assess",
+    "curve": "LinearRange UpdateCurve linear_range",
+    "cycle": "Cycle Ensemble deterministic_curve periodic_response stochastic_curve",
+    "entropy": "Dissipation dissipation",
+    "errors": "ConvergenceError ModelError SimulationError",
+    "kernel": "ExponentialKernel Kernel SampledKernel celani_vergassola exponential high_pass integral_feedback",
+    "linear": "WorkingRange linear_kernel step_kernel step_response working_range",
+    "lint": "Finding",
+    "model": "Model",
+    "noise": "output_sd",
+    "paths": "shipped_models",
+    "report": "write_report",
+    "signal": "Signal",
+    "simulate": "EnsembleInterrupted load repeat save simulate_ode simulate_ssa",
+    "update": "threshold thresholded update_curve",
+    "verdict": "Verdict",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'chemlearn' has no attribute {name!r}")
+    value = getattr(import_module(f"chemlearn.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -7,12 +7,13 @@ Within the core, conserved totals are taken out by an orthonormal basis of the d
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.integrate import solve_ivp
+from scipy.integrate import Radau
 
 from chemlearn.errors import ConvergenceError, ModelError, SimulationError
 from chemlearn.expression import TIME, Expr, compile_expressions, derivative, symbols
@@ -22,7 +23,9 @@ Array = np.ndarray
 
 _GROWTH_LIMIT = 1e12  # amounts beyond which a trajectory is called divergent
 _NEWTON_RADIUS = 1e-2  # relative size of the Newton step from which Newton takes over from integration
-_MAX_DOUBLINGS = 60
+_NEIGHBOUR_RADIUS = 0.3  # the same for a start that the caller gives, usually a steady state near by
+_MAX_STEPS = 2000  # of the solver, on the way to a steady state: some seconds at most
+_HORIZON = 1e15  # how long to wait for it, in units of the fastest time scale
 
 
 class Dynamics:
@@ -50,8 +53,7 @@ class Dynamics:
         self.output_tree = network.value_of(output)
         _refuse(network, [*self.columns, self.output_tree])
         count = len(network.species)
-        self.stoichiometry = np.eye(len(self.variables), len(self.columns))
-        self.stoichiometry[:, :] = 0.0
+        self.stoichiometry = np.zeros((len(self.variables), len(self.columns)))
         self.stoichiometry[:count, : len(network.reactions)] = network.stoichiometry()
         for i in range(len(network.rates_of)):
             self.stoichiometry[count + i, len(network.reactions) + i] = 1.0
@@ -151,9 +153,13 @@ class Dynamics:
         return np.array(sorted(found), dtype=int)
 
     @cached_property
-    def _is_amount(self) -> Array:
-        """Which variables of the core are amounts, rather than targets of rate rules that may be negative."""
-        return self.core < len(self.network.species)
+    def _floor(self) -> Array:
+        """Least value of each variable of the core: 0 for amounts, none for targets of rate rules.
+
+        A solver's overshoot must not reach the far side of a pole such as that of a/(K + a), where the laws mean
+        nothing.
+        """
+        return np.where(self.core < len(self.network.species), 0.0, -np.inf)
 
     @cached_property
     def basis(self) -> Array:
@@ -178,7 +184,8 @@ class Dynamics:
         ----------
         s : float
         start : (n_variables,) array, optional
-            Where to start; the model's initial amounts by default. Conserved totals are those of the start.
+            Where to start, such as the steady state at a neighbouring input; the model's initial amounts by default.
+            Conserved totals are those of the start.
 
         Returns
         -------
@@ -196,61 +203,73 @@ class Dynamics:
         if not len(self.core):
             return x
         scale = float(np.max(np.abs(x[self.core]), initial=1.0))
-        duration = 1.0 / max(self._fastest(x, s), 1e-9)
-        for doubling in range(_MAX_DOUBLINGS):
-            if self._newton_step(x, s, scale)[1] < _NEWTON_RADIUS:
+        solver = self._relaxation(x, s)
+        radius = _NEWTON_RADIUS if start is None else _NEIGHBOUR_RADIUS
+        for _ in range(_MAX_STEPS):
+            if self._newton_step(x, s, scale)[1] < radius:
                 polished = self._polish(x, s, scale)
                 if polished is not None:
                     return self._checked_stable(polished, s)
-            x = self._integrate(x, s, duration)
+            if solver.status == "finished":
+                break
+            x = self._advanced(solver, x, s)
+            radius = _NEWTON_RADIUS
             scale = max(scale, float(np.max(np.abs(x[self.core]))))
-            duration *= 2.0
-        speed = self.velocity(x, s)[self.core]
-        worst = self.variables[self.core[int(np.argmax(np.abs(speed)))]]
-        raise ConvergenceError(
-            f"no steady state at {self.input}={s:g}: after t={duration:.3g} '{worst}' still changes at "
-            f"{np.max(np.abs(speed)):.3g} per time; check that every species is removed as well as made",
-            residual=float(np.max(np.abs(speed))),
-            steps=doubling + 1,
-        )
+        raise self._unsettled(x, s, scale, solver.t)
+
+    def _relaxation(self, x: Array, s: float) -> Radau:
+        """Solver of the core's equations at constant input; the rest held.
+
+        Only roughly: Newton's iteration has the last word.
+        """
+        full = x.copy()
+
+        def velocity(_: float, y: Array) -> Array:
+            full[self.core] = np.maximum(y, self._floor)
+            return self.velocity(full, s)[self.core]
+
+        def jacobian(_: float, y: Array) -> Array:
+            full[self.core] = np.maximum(y, self._floor)
+            return self.jacobian(full, s)[0][np.ix_(self.core, self.core)]
+
+        horizon = _HORIZON / max(self._fastest(x, s), 1e-9)
+        return Radau(velocity, 0.0, x[self.core], horizon, jac=jacobian, rtol=1e-5, atol=1e-8)
 
     def _fastest(self, x: Array, s: float) -> float:
         matrix = self.reduced(x, s)[0]
         return float(np.max(np.abs(np.linalg.eigvals(matrix)))) if np.all(np.isfinite(matrix)) else 1.0
 
-    def _integrate(self, x: Array, s: float, duration: float) -> Array:
-        """The core after a time at constant input; the rest held. Only roughly: Newton's iteration has the last word."""
-        core = self.core
-        full = x.copy()
-        # Amounts stay at zero or above by themselves; a solver's overshoot must not reach the far side of a pole
-        # such as that of a/(K + a), where the laws mean nothing.
-        floor = np.where(self._is_amount, 0.0, -np.inf)
-
-        def velocity(_: float, y: Array) -> Array:
-            full[core] = np.maximum(y, floor)
-            return self.velocity(full, s)[core]  # type: ignore[no-any-return]
-
-        def jacobian(_: float, y: Array) -> Array:
-            full[core] = np.maximum(y, floor)
-            return self.jacobian(full, s)[0][np.ix_(core, core)]
-
-        def diverging(_: float, y: Array) -> float:
-            return _GROWTH_LIMIT - float(np.max(np.abs(y)))
-
-        diverging.terminal = True  # type: ignore[attr-defined]
-        with np.errstate(all="ignore"):
-            solution = solve_ivp(
-                velocity, (0.0, duration), x[core], "Radau", jac=jacobian, rtol=1e-5, atol=1e-8, events=diverging
-            )
+    def _advanced(self, solver: Radau, x: Array, s: float) -> Array:
+        """The state after one step of the solver."""
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a step that cannot be solved ends below, with its reason
+            try:
+                solver.step()
+            except (ValueError, np.linalg.LinAlgError):  # a derivative is not finite
+                solver.status = "failed"
         result = x.copy()
-        result[core] = np.maximum(solution.y[:, -1], floor)
-        if solution.status != 0 or not np.all(np.isfinite(result)):
-            worst = self.variables[core[int(np.argmax(np.nan_to_num(np.abs(result[core]), nan=np.inf)))]]
+        result[self.core] = np.maximum(solver.y, self._floor)
+        size = np.nan_to_num(np.abs(solver.y), nan=np.inf)
+        if solver.status == "failed" or np.max(size) > _GROWTH_LIMIT:
             raise SimulationError(
-                f"the rate equations blow up at {self.input}={s:g}: '{worst}' grows without bound "
-                f"after t={solution.t[-1]:.3g}; check its production and removal"
+                f"the rate equations blow up at {self.input}={s:g}: "
+                f"'{self.variables[self.core[int(np.argmax(size))]]}' grows without bound (t={solver.t:.3g}); "
+                f"check that it is removed as well as made"
             )
         return result
+
+    def _unsettled(self, x: Array, s: float, scale: float, t: float) -> ConvergenceError:
+        """Why no steady state was reached."""
+        speed = np.abs(self.velocity(x, s)[self.core])
+        worst = int(np.argmax(speed))
+        if speed[worst] * t < 1e-6 * scale:
+            reason = "the core comes to rest, but a perturbation of it does not decay, so its state depends on history"
+        else:
+            reason = f"after t={t:.3g} '{self.variables[self.core[worst]]}' still changes at {speed[worst]:.3g} per time"
+        advice = "it must neither oscillate nor grow: check how each species is made and removed"
+        return ConvergenceError(
+            f"no steady state at {self.input}={s:g}: {reason}; {advice}", residual=float(speed[worst]), steps=_MAX_STEPS
+        )
 
     def _newton_step(self, x: Array, s: float, scale: float) -> tuple[Array, float]:
         """Newton step of the core and its size relative to the state; infinite where the matrix is singular."""
@@ -268,10 +287,10 @@ class Dynamics:
         previous = np.inf
         for _ in range(30):
             step, size = self._newton_step(x, s, scale)
-            if not size < max(2 * previous, _NEWTON_RADIUS):
+            if not size < max(previous / 2, _NEWTON_RADIUS):
                 return None
             x[self.core] += step
-            if np.any(x[self.core][self._is_amount] < -1e-9 * scale):
+            if np.any(x[self.core] < self._floor - 1e-9 * scale):
                 return None  # a solution of the equations, but not of chemistry
             if size < 1e-13 or (size < 1e-9 and size >= previous):  # rounding is reached
                 return x
@@ -279,13 +298,14 @@ class Dynamics:
         return x if previous < 1e-9 else None
 
     def _checked_stable(self, x: Array, s: float) -> Array:
-        rates = np.linalg.eigvals(self.reduced(x, s)[0])
-        if np.max(rates.real, initial=-1.0) < 0:
+        growth = float(np.max(np.linalg.eigvals(self.reduced(x, s)[0]).real, initial=-np.inf))
+        if growth < 0:
             return x
+        fate = f"grows at rate {growth:.3g}" if growth > 0 else "does not decay"
         raise ConvergenceError(
-            f"the steady state at {self.input}={s:g} is not stable (a perturbation grows at rate "
-            f"{np.max(rates.real):.3g}); a kernel exists only around a stable state",
-            residual=float(np.max(rates.real)),
+            f"the steady state at {self.input}={s:g} is not stable (a perturbation {fate}); "
+            f"a kernel exists only around a stable state",
+            residual=growth,
         )
 
 

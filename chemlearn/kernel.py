@@ -187,7 +187,7 @@ class ExponentialKernel(Kernel):
                     u = u + sign * size * self._periodic_remainder(base - order, passing.lags, signal.period)
                 else:
                     risen = self._head(base - order, np.maximum(passing.lags, 0.0))
-                    u = u + size * np.where(passing.count > 0, risen, 0.0)
+                    u = u + size * np.where(passing.visits > 0, risen, 0.0)
         return u
 
     def _periodic_remainder(self, order: int, lags: np.ndarray, period: float) -> np.ndarray:

@@ -231,9 +231,8 @@ class Kernel(ABC):
         return self.scaled(-1 / self.first_moment)
 
     def _memory(self, signal: Signal, t: np.ndarray, order: int) -> np.ndarray:
-        """U at t (order 0), du/dt (1), or an antiderivative of u (−1)."""
-        # du/dt answers s', the antiderivative answers ∫s: one formula, with every tail one order lower or
-        # higher.
+        """The response u at t (order 0), du/dt (1), or an antiderivative of u (−1)."""
+        # du/dt answers s', the antiderivative answers ∫s: one formula, all tails one order lower or higher.
         ladder = (signal.integral, signal, signal.slope)
         u = self.area * ladder[order + 1](t)
         if order < 1:
@@ -247,14 +246,14 @@ class Kernel(ABC):
                 past -= passing.jump * self._past(1 - order, passing, signal)
             u = u + sign * past
             if order == -1:
-                u = u + passing.kink * passing.count * self._tail(3, np.zeros(()))
+                u = u + passing.kink * passing.visits * self._tail(3, np.zeros(()))
         return u
 
     def _past(self, order: int, passing: Passing, signal: Signal) -> np.ndarray:
         """Tail of one knot at all instants, over all periods; 0 before the knot has come."""
         if signal.periodic:
             return self._periodic_tail(order, passing.lags, signal.period)
-        return np.where(passing.count > 0, self._tail(order, np.maximum(passing.lags, 0.0)), 0.0)
+        return np.where(passing.visits > 0, self._tail(order, np.maximum(passing.lags, 0.0)), 0.0)
 
     def _periodic_tail(self, order: int, lags: np.ndarray, period: float) -> np.ndarray:
         """Σ_m T(lag + m·period) over all past periods m = 0, 1, …"""
@@ -265,11 +264,10 @@ class Kernel(ABC):
 
 
 class Passing(NamedTuple):
-    """One knot seen from many instants: lag since it last came, and how often it has come (up to a
-    constant)."""
+    """One knot seen from many instants: lag since its last visit, and visits so far (up to a constant)."""
 
     lags: np.ndarray
-    count: np.ndarray
+    visits: np.ndarray
     jump: float
     kink: float
 
@@ -280,11 +278,10 @@ def passings(signal: Signal, t: np.ndarray) -> list[Passing]:
     found = []
     for k, (start, _, _, jump, kink) in enumerate(zip(*signal.segments, strict=True)):
         if jump or kink:
-            # Which side of the knot an instant is on is asked of the signal, so that slopes and lags never
-            # disagree.
-            count = repeat - (index < k) if signal.periodic else (index >= k).astype(int)
-            origin = (count if signal.periodic else 0) * signal.period + start
-            found.append(Passing(t - origin, count, float(jump), float(kink)))
+            # The signal says on which side of a knot an instant is, so that slopes and lags never disagree.
+            visits = repeat - (index < k) if signal.periodic else (index >= k).astype(int)
+            origin = (visits if signal.periodic else 0) * signal.period + start
+            found.append(Passing(t - origin, visits, float(jump), float(kink)))
     return found
 
 

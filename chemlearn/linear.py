@@ -213,8 +213,8 @@ def working_range(
     ConvergenceError, SimulationError
         When there is no steady state at the operating point itself.
     """
-    centre = abs(model.input_value) or 1.0
-    levels = centre * np.logspace(-decades, decades, points | 1)
+    centre = model.input_value or 1.0
+    levels = np.sort(centre * np.logspace(-decades, decades, points | 1))
     middle = len(levels) // 2
     states: dict[int, np.ndarray] = {middle: model.dynamics.steady_state(centre)}
     rows: dict[int, tuple[float, ...]] = {middle: _row(model, centre, states[middle])}
@@ -263,10 +263,10 @@ def _end(
     if np.isnan(residual[i + step]):
         return float(inside), False
     for _ in range(12):
-        s = float(np.sqrt(inside * outside))
-        state = model.dynamics.steady_state(s, state)
-        if _row(model, s, state)[0] <= tolerance:
-            inside = s
+        s = float(np.sign(inside) * np.sqrt(inside * outside))
+        near = model.dynamics.steady_state(s, state)
+        if _row(model, s, near)[0] <= tolerance:
+            inside, state = s, near
         else:
             outside = s
     return float(inside), False

@@ -14,7 +14,8 @@ from chemlearn.dynamics import Dynamics
 from chemlearn.errors import ModelError
 from chemlearn.network import Network
 from chemlearn.paths import shipped_models
-from chemlearn.sbml import looks_like_sbml, split_reversible, to_sbml, with_values
+from chemlearn.reversible import split_reversible
+from chemlearn.sbml import looks_like_sbml, to_sbml, with_values
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,15 @@ class Model:
     @cached_property
     def sbml(self) -> str:
         """The model as SBML, with the values set and, where asked for, reversible reactions split."""
-        sbml = to_sbml(self.text, self.origin)
-        return with_values(split_reversible(sbml) if self.split else sbml, dict(self.values))
+        sbml = with_values(to_sbml(self.text, self.origin), dict(self.values))
+        return split_reversible(sbml) if self.split else sbml
 
     @cached_property
     def network(self) -> Network:
         """The reactions and laws, in amounts."""
+        sbml = self.sbml
         try:
-            return Network.read(self.sbml)
+            return Network.read(sbml)
         except ModelError as error:
             raise ModelError(f"{self.origin}: {error}") from None
 
@@ -214,7 +216,7 @@ def _fetch(source: str | Path) -> tuple[str, str, str]:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise ModelError(f"{text}: this file {what}; give a file, or one of the shipped models {', '.join(shipped)}")
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
         raise ModelError(f"{text}: this file cannot be read ({error}); give an Antimony or SBML text") from None
     return content, f"models/{path.name}" if text in shipped else text, path.stem

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ import libsbml
 import numpy as np
 
 from chemlearn.errors import ModelError
-from chemlearn.expression import TIME, Expr, compile_expressions, from_sbml, substitute, symbol, symbols
+from chemlearn.expression import TIME, ZERO, Expr, number, substitute, symbol, symbols
 from chemlearn.sbml import function_definitions
+from chemlearn.sbml_math import from_sbml
 
 Stoichiometry = tuple[tuple[str, float], ...]
 
@@ -68,9 +69,10 @@ class Network:
     rules : mapping of str to Expr
         Assignment rules, inlined.
     constants : mapping of str to float
-        Parameters, compartment sizes, constant and boundary species; ``nan`` where the model gives no value.
+        Parameters, compartment sizes, and constant and boundary species in the unit in which laws read them;
+        ``nan`` where the model gives no value.
     initial : mapping of str to float
-        Initial value of every variable (amounts for species); ``nan`` where the model gives none.
+        Initial value of every variable, amounts for species; ``nan`` where the model gives none.
     reactions : tuple of Reaction
     volumes : mapping of str to str
         Species that laws read as concentrations, and their compartment.
@@ -82,6 +84,10 @@ class Network:
         Place and reason of each construct that nothing here can run.
     lawless : tuple of str
         Reactions without a rate law.
+    used_reactions : frozenset of str
+        Reactions whose rate other formulas use by their name.
+    substance : str
+        SBML unit in which amounts are declared, such as ``"mole"`` or ``"item"``; "" where nothing is declared.
     """
 
     species: tuple[str, ...]
@@ -95,6 +101,8 @@ class Network:
     events: tuple[str, ...]
     unsupported: tuple[tuple[str, str], ...]
     lawless: tuple[str, ...]
+    used_reactions: frozenset[str]
+    substance: str
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -120,6 +128,13 @@ class Network:
         """What a name stands for, in amounts, constants and time: itself, or the body of its rule."""
         return self.rules.get(name, symbol(name))
 
+    def in_amounts(self, tree: Expr, reaction: str) -> Expr:
+        """A formula of a reaction, as the model writes it, in terms of the names of this network."""
+        prefix = f"{reaction}."
+        local = {n.removeprefix(prefix): symbol(n) for n in self.constants if n.startswith(prefix)}
+        concentrations = {n: symbol(n) / symbol(c) for n, c in self.volumes.items()}
+        return substitute(substitute(tree, local), {**concentrations, **self.rules})
+
     @classmethod
     def read(cls, sbml: str) -> Network:
         """Read an SBML text that libSBML has accepted.
@@ -139,157 +154,204 @@ class _Reader:
         self.model = model
         self.functions = function_definitions(model)
         self.unsupported: list[tuple[str, str]] = []
-        rules = [model.getRule(i) for i in range(model.getNumRules())]
+        self.reactions = _listed(model.getReaction, model.getNumReactions())
+        self.all_species = _listed(model.getSpecies, model.getNumSpecies())
+        rules = _listed(model.getRule, model.getNumRules())
         self.assignment = {r.getVariable(): r for r in rules if r.isAssignment()}
         self.rate = {r.getVariable(): r for r in rules if r.isRate()}
-        if any(r.isAlgebraic() for r in rules):
-            self.unsupported.append(("algebraic rule", "algebraic rules are not supported"))
-        self.assigned = {
-            a.getSymbol(): a for a in map(model.getInitialAssignment, range(model.getNumInitialAssignments()))
-        }
-        self.all_species = [model.getSpecies(i) for i in range(model.getNumSpecies())]
-        self.volumes = {
+        assigned = _listed(model.getInitialAssignment, model.getNumInitialAssignments())
+        self.assigned = {a.getSymbol(): a for a in assigned}
+        self.concentrations = {  # species that formulas read as concentrations, and their compartment
             s.getId(): s.getCompartment()
             for s in self.all_species
             if not s.getHasOnlySubstanceUnits() and model.getCompartment(s.getCompartment()).getSpatialDimensions() > 0
         }
-        self.constants: dict[str, float] = {}
+        if any(r.isAlgebraic() for r in rules):
+            self.unsupported.append(("algebraicRule", "algebraic rules are not supported"))
 
     def network(self) -> Network:
-        self._compartments_and_parameters()
-        floating = []
-        initial: dict[str, float] = {}
-        for s in self.all_species:
-            name = s.getId()
-            if s.isSetConversionFactor() or (self.model.getLevel() == 3 and self.model.isSetConversionFactor()):
-                self.unsupported.append((f"species {name}", "conversion factors are not supported"))
-            if name in self.assignment:
-                continue
-            if name in self.rate or not (s.getBoundaryCondition() or s.getConstant()):
-                initial[name] = self._initial(s)
-                if name not in self.rate:
-                    floating.append(name)
-            else:  # a boundary species that nothing changes: a constant, in the unit in which laws read it
-                amount = self._initial(s)
-                self.constants[name] = amount / self._volume(name) if name in self.volumes else amount
-        for name in self.rate:
-            if name not in initial:
-                initial[name] = self._value_of_element(name)
-            elif name in self.volumes:
-                initial[name] /= self._volume(name)  # the rule gives the rate of the concentration
-        concentration = {n: symbol(n) / symbol(c) for n, c in self.volumes.items() if n in floating}
-        rules = self._inlined_rules(concentration)
-        inline = {**concentration, **rules}
-        laws = {r.getId(): r.getKineticLaw() for r in self._reactions()}
-        lawless = [name for name, law in laws.items() if law is None or law.getMath() is None]
-        network = Network(
-            species=tuple(floating),
-            rates_of={n: substitute(self._math(r), inline) for n, r in self.rate.items()},
-            rules=rules,
-            constants=self.constants,
-            initial=initial,
-            reactions=tuple(self._reaction(r, inline) for r in self._reactions() if r.getId() not in lawless),
-            volumes={n: c for n, c in self.volumes.items() if n in floating},
-            boundary=frozenset(s.getId() for s in self.all_species if s.getBoundaryCondition() or s.getConstant()),
+        ruled = {*self.assignment, *self.rate}
+        fixed = {s.getId() for s in self.all_species if s.getBoundaryCondition() or s.getConstant()}
+        floating = tuple(s.getId() for s in self.all_species if s.getId() not in fixed | ruled)
+        volumes = {n: c for n, c in self.concentrations.items() if n in floating}
+        concentration = {n: symbol(n) / symbol(c) for n, c in volumes.items()}
+        laws, given = self._laws(), self._given(volumes)
+        definitions = {n: self._math(r, f"rule {n}") for n, r in self.assignment.items()} | laws
+        used = frozenset().union(*map(symbols, definitions.values())) & laws.keys()
+        definitions = _inlined({n: substitute(tree, concentration) for n, tree in definitions.items()})
+        inline = {**concentration, **definitions}
+        rates = {n: substitute(self._math(r, f"rate rule {n}"), inline) for n, r in self.rate.items()}
+        given |= {
+            n: substitute(self._math(a, f"initial assignment {n}"), inline) * symbol(volumes[n])
+            if n in volumes
+            else substitute(self._math(a, f"initial assignment {n}"), inline)
+            for n, a in self.assigned.items()
+        }
+        self._note_oddities()
+        known = {*given, *self.assignment, TIME}
+        definitions, rates, given = (self._without_unknown(trees, known) for trees in (definitions, rates, given))
+        values = _solved(given)
+        return Network(
+            species=floating,
+            rates_of=rates,
+            rules={n: definitions[n] for n in self.assignment},
+            constants={n: v for n, v in values.items() if n not in floating and n not in self.rate},
+            initial={n: values[n] for n in (*floating, *self.rate)},
+            reactions=tuple(self._reaction(r, definitions[r.getId()]) for r in self.reactions if r.getId() in laws),
+            volumes=volumes,
+            boundary=frozenset(fixed),
             events=tuple(
                 e.getId() or f"event {i + 1}"
-                for i, e in enumerate(map(self.model.getEvent, range(self.model.getNumEvents())))
+                for i, e in enumerate(_listed(self.model.getEvent, self.model.getNumEvents()))
             ),
-            unsupported=tuple(self.unsupported),
-            lawless=tuple(lawless),
+            unsupported=tuple(dict.fromkeys(self.unsupported)),
+            lawless=tuple(r.getId() for r in self.reactions if r.getId() not in laws),
+            used_reactions=used,
+            substance=self._substance(),
         )
-        return self._with_initial_assignments(network)
 
-    def _reactions(self) -> list[Any]:
-        return [self.model.getReaction(i) for i in range(self.model.getNumReactions())]
+    def _math(self, element: Any, place: str) -> Expr:
+        try:
+            return from_sbml(element.getMath(), self.functions)
+        except ModelError as error:
+            self.unsupported.append((place, str(error).partition(";")[0]))
+            return number(math.nan)
 
-    def _math(self, element: Any) -> Expr:
-        return from_sbml(element.getMath(), self.functions)
+    def _laws(self) -> dict[str, Expr]:
+        """Rate laws as written, with local parameters under names of their own."""
+        laws = {}
+        for reaction in self.reactions:
+            name, law = reaction.getId(), reaction.getKineticLaw()
+            if law is not None and law.getMath() is not None:
+                local = {p.getId(): symbol(f"{name}.{p.getId()}") for p in _local_parameters(law)}
+                laws[name] = substitute(self._math(law, f"reaction {name}"), local)
+        return laws
 
-    def _volume(self, species: str) -> float:
-        return self.constants[self.volumes[species]]
-
-    def _compartments_and_parameters(self) -> None:
-        for c in map(self.model.getCompartment, range(self.model.getNumCompartments())):
+    def _given(self, volumes: Mapping[str, str]) -> dict[str, Expr]:
+        """Values of all constants and variables as the model gives them, before its initial assignments."""
+        model = self.model
+        given: dict[str, Expr] = {}
+        for c in _listed(model.getCompartment, model.getNumCompartments()):
             # Level 3 gives no default size; Antimony and the suites mean 1 litre when they leave it out
-            self.constants[c.getId()] = c.getSize() if c.isSetSize() else 1.0
-            if c.getId() in self.assignment or c.getId() in self.rate:
-                reason = "the volume changes in time, which is not supported"
-                self.unsupported.append((f"compartment {c.getId()}", reason))
-        for p in map(self.model.getParameter, range(self.model.getNumParameters())):
-            if p.getId() not in self.assignment and p.getId() not in self.rate:
-                self.constants[p.getId()] = p.getValue() if p.isSetValue() else math.nan
+            given[c.getId()] = number(c.getSize() if c.isSetSize() else 1.0)
+        for p in _listed(model.getParameter, model.getNumParameters()):
+            given[p.getId()] = _value(p)
+        for reaction in self.reactions:
+            if reaction.getKineticLaw() is not None:
+                for p in _local_parameters(reaction.getKineticLaw()):
+                    given[f"{reaction.getId()}.{p.getId()}"] = _value(p)
+        for s in self.all_species:
+            given[s.getId()] = self._given_species(s, as_concentration=s.getId() in self.concentrations.keys() - volumes)
+        volatile = {c for c in self.assignment if model.getCompartment(c) is not None}
+        return {n: tree for n, tree in given.items() if n not in self.assignment or n in volatile}
 
-    def _value_of_element(self, name: str) -> float:
-        element = self.model.getElementBySId(name)
-        return element.getValue() if element.isSetValue() else math.nan
-
-    def _initial(self, species: Any) -> float:
-        """Initial amount."""
+    def _given_species(self, species: Any, *, as_concentration: bool) -> Expr:
+        volume = symbol(species.getCompartment())
         if species.isSetInitialAmount():
-            return float(species.getInitialAmount())
+            amount = number(species.getInitialAmount())
+            return amount / volume if as_concentration else amount
         if species.isSetInitialConcentration():
-            return float(species.getInitialConcentration()) * self.constants[species.getCompartment()]
-        return math.nan
+            concentration = number(species.getInitialConcentration())
+            return concentration if as_concentration else concentration * volume
+        return number(math.nan)
 
-    def _inlined_rules(self, concentration: Mapping[str, Expr]) -> dict[str, Expr]:
-        """Bodies of the assignment rules in terms of variables and constants."""
-        bodies = {name: substitute(self._math(rule), concentration) for name, rule in self.assignment.items()}
-        for _ in bodies:
-            if not any(symbols(b) & bodies.keys() for b in bodies.values()):
-                break
-            bodies = {name: substitute(body, bodies) for name, body in bodies.items()}
-        circular = sorted(name for name, body in bodies.items() if symbols(body) & bodies.keys())
-        if circular:
-            raise ModelError(f"the assignment rules of {', '.join(circular)} refer to one another in a circle")
-        return bodies
+    def _without_unknown(self, trees: Mapping[str, Expr], known: set[str]) -> dict[str, Expr]:
+        """The trees, those that use unknown names noted and without a value."""
+        checked = dict(trees)
+        for name, tree in trees.items():
+            unknown = sorted(symbols(tree) - known)
+            if unknown:
+                kind = "reaction" if self.model.getReaction(name) is not None else "formula of"
+                reason = f"it uses {unknown[0]!r}, which is no species, parameter or compartment"
+                self.unsupported.append((f"{kind} {name}", reason))
+                checked[name] = number(math.nan)
+        return checked
 
-    def _reaction(self, reaction: Any, inline: Mapping[str, Expr]) -> Reaction:
-        name, law = reaction.getId(), reaction.getKineticLaw()
-        if self.model.getLevel() < 3 or self.model.getVersion() < 2:
-            if reaction.isSetFast() and reaction.getFast():
-                self.unsupported.append((f"reaction {name}", "'fast' reactions are not supported"))
-        local: dict[str, Expr] = {}
-        parameters = [law.getParameter(i) for i in range(law.getNumParameters())]
-        parameters += [law.getLocalParameter(i) for i in range(law.getNumLocalParameters())]
-        for p in parameters:
-            local[p.getId()] = symbol(f"{name}.{p.getId()}")
-            self.constants[f"{name}.{p.getId()}"] = p.getValue() if p.isSetValue() else math.nan
+    def _reaction(self, reaction: Any, law: Expr) -> Reaction:
+        name = reaction.getId()
         return Reaction(
             name=name,
-            reactants=self._side(name, map(reaction.getReactant, range(reaction.getNumReactants()))),
-            products=self._side(name, map(reaction.getProduct, range(reaction.getNumProducts()))),
-            law=substitute(substitute(self._math(law), local), inline),
+            reactants=self._side(name, _listed(reaction.getReactant, reaction.getNumReactants())),
+            products=self._side(name, _listed(reaction.getProduct, reaction.getNumProducts())),
+            law=law,
             reversible=bool(reaction.getReversible()),
-            formula=libsbml.formulaToL3String(law.getMath()),
+            formula=libsbml.formulaToL3String(reaction.getKineticLaw().getMath()),
         )
 
     def _side(self, reaction: str, references: Iterable[Any]) -> Stoichiometry:
         counts: Counter[str] = Counter()
         for reference in references:
-            variable = reference.getId() and (reference.getId() in self.assignment or reference.getId() in self.rate)
-            if reference.isSetStoichiometryMath() or variable:
-                self.unsupported.append((f"reaction {reaction}", "a stoichiometry that is computed is not supported"))
             stoichiometry = reference.getStoichiometry()
             counts[reference.getSpecies()] += 1.0 if math.isnan(stoichiometry) else stoichiometry  # type: ignore[assignment]
         return tuple((name, float(n)) for name, n in counts.items())
 
-    def _with_initial_assignments(self, network: Network) -> Network:
-        """Constants and initial amounts that the model computes from one another."""
-        constants, initial = dict(network.constants), dict(network.initial)
-        concentration = {n: symbol(n) / symbol(c) for n, c in network.volumes.items()}
-        pending = {n: substitute(self._math(a), {**concentration, **network.rules}) for n, a in self.assigned.items()}
-        for name in pending:
-            (initial if name in initial else constants)[name] = math.nan
-        while pending:
-            ready = [n for n, tree in pending.items() if not symbols(tree) & pending.keys()]
-            if not ready:
-                raise ModelError(f"the initial assignments of {', '.join(pending)} refer to one another in a circle")
-            for name in ready:
-                values = {**constants, **initial, TIME: 0.0}
-                value = float(compile_expressions([pending.pop(name)], list(values))(list(values.values()))[0])
-                if name in initial:
-                    initial[name] = value * constants[network.volumes[name]] if name in network.volumes else value
-                else:
-                    constants[name] = value
-        return Network(**{**network.__dict__, "constants": constants, "initial": initial})
+    def _note_oddities(self) -> None:
+        """Constructs that nothing here can run, beside mathematics."""
+        model, note = self.model, self.unsupported.append
+        for c in _listed(model.getCompartment, model.getNumCompartments()):
+            if c.getId() in self.assignment or c.getId() in self.rate:
+                note((f"compartment {c.getId()}", "the volume changes in time, which is not supported"))
+        for s in self.all_species:
+            if s.isSetConversionFactor() or (model.getLevel() == 3 and model.isSetConversionFactor()):
+                note((f"species {s.getId()}", "conversion factors are not supported"))
+        computed = {*self.assignment, *self.rate, *self.assigned}
+        for reaction in self.reactions:
+            place = f"reaction {reaction.getId()}"
+            if reaction.isSetFast() and reaction.getFast():
+                note((place, "'fast' reactions are not supported"))
+            references = _listed(reaction.getReactant, reaction.getNumReactants())
+            references += _listed(reaction.getProduct, reaction.getNumProducts())
+            if any(r.isSetStoichiometryMath() or r.getId() in computed for r in references):
+                note((place, "a stoichiometry that is computed is not supported"))
+        if model.getElementBySId(TIME) is not None:
+            note((TIME, "the name 'time' is kept for simulated time"))
+
+    def _substance(self) -> str:
+        unit = self.model.getSubstanceUnits() if self.model.getLevel() == 3 else "substance"
+        definition = self.model.getUnitDefinition(unit)
+        if definition is None:
+            return unit if self.model.getLevel() == 3 else ""
+        return str(libsbml.UnitKind_toString(definition.getUnit(0).getKind())) if definition.getNumUnits() else ""
+
+
+def _listed(item: Callable[[int], Any], count: int) -> list[Any]:
+    """Elements of one of libSBML's lists."""
+    return [item(i) for i in range(count)]
+
+
+def _local_parameters(law: Any) -> list[Any]:
+    """Of Level 2 and of Level 3."""
+    parameters = _listed(law.getParameter, law.getNumParameters())
+    return parameters or _listed(law.getLocalParameter, law.getNumLocalParameters())
+
+
+def _value(parameter: Any) -> Expr:
+    return number(parameter.getValue() if parameter.isSetValue() else math.nan)
+
+
+def _inlined(definitions: Mapping[str, Expr]) -> dict[str, Expr]:
+    """Assignment rules and laws in terms of variables and constants only."""
+    bodies = dict(definitions)
+    for _ in bodies:
+        if not any(symbols(body) & bodies.keys() for body in bodies.values()):
+            break
+        bodies = {name: substitute(body, bodies) for name, body in bodies.items()}
+    circular = sorted(name for name, body in bodies.items() if symbols(body) & bodies.keys())
+    if circular:
+        raise ModelError(f"the rules of {', '.join(circular)} refer to one another in a circle; break it")
+    return bodies
+
+
+def _solved(given: Mapping[str, Expr]) -> dict[str, float]:
+    """Values that the model computes from one another at time 0; ``nan`` for what has none."""
+    known: dict[str, Expr] = {TIME: ZERO}
+    pending = dict(given)
+    while pending:
+        ready = [n for n, tree in pending.items() if not symbols(tree) & pending.keys()]
+        if not ready:
+            circle = ", ".join(sorted(pending))
+            raise ModelError(f"the initial values of {circle} refer to one another in a circle; break it")
+        for name in ready:
+            tree = substitute(pending.pop(name), known)
+            known[name] = tree if tree.op == "number" else number(math.nan)
+    return {name: known[name].value for name in given}

@@ -1,4 +1,4 @@
-"""Texts to SBML and SBML to texts: Antimony in, values set, reactions split, the input driven by a signal."""
+"""Texts to SBML and SBML to texts: Antimony in, values set, the input driven by a signal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import antimony
 import libsbml
 
 from chemlearn.errors import ModelError
-from chemlearn.expression import Expr, from_sbml, infix
 
 #: parameters that :func:`driven` adds; an engine sets them at the start of every linear piece
 PIECE_VALUE, PIECE_SLOPE, PIECE_START = "signal_value__", "signal_slope__", "signal_start__"
@@ -52,11 +51,19 @@ def to_sbml(text: str, origin: str) -> str:
 
 
 def _antimony_error(message: str, origin: str) -> str:
-    """Antimony's own message with ``origin:line`` in front and its preamble gone."""
-    line = re.search(r"line\s+(\d+)", message)
-    place = f"{origin}:{line.group(1)}" if line else origin
-    reason = " ".join(re.sub(r"Error in model string, line \d+:", "", message).split()).rstrip(". ")
-    return f"{place}: Antimony cannot read this: {reason}; correct that line"
+    """Antimony's message in one sentence with ``origin:line`` in front."""
+    found = re.match(r"Error in model string, line (\d+):\s*", message)
+    place, reason = (f"{origin}:{found[1]}", message[found.end() :]) if found else (origin, message)
+    from_libsbml = re.search(r"Error message\(s\) from libSBML:.*?Reference: [^\n]*\n([^\n]+)", message, re.DOTALL)
+    if from_libsbml:  # found only after the whole text was read: its line means nothing
+        place, reason = origin, from_libsbml[1]
+    reason = " ".join(reason.replace("'\\n'", "end of line").split()).rstrip(". ")
+    syntax = re.search(r"syntax error, (unexpected .*?)(?:, expecting (.*))?$", reason)
+    if not syntax:
+        return f"{place}: Antimony cannot read this: {reason}"
+    wanted = f" where {syntax[2]} should be" if syntax[2] else ""
+    before = "" if syntax.start() == 0 else f" {reason[: syntax.start()].rstrip(' :')}:"
+    return f"{place}: Antimony syntax error:{before} {syntax[1]}{wanted}; correct this line or the end of the one before"
 
 
 def parse(sbml: str, origin: str) -> Any:
@@ -81,7 +88,8 @@ def parse(sbml: str, origin: str) -> Any:
         raise ModelError(f"{origin}: SBML Level {level} Version {version}; Level 2 Version 4 to Level 3 Version 2 are read")
     for i in range(document.getNumPlugins()):
         package = document.getPlugin(i).getPackageName()
-        if document.getPackageRequired(package):
+        # libSBML lists the mathematics of Level 3 Version 2 as a package; what of it is not supported is said by name
+        if document.getPackageRequired(package) and package != "l3v2extendedmath":
             raise ModelError(f"{origin}: the SBML package '{package}' is required and not supported; export core SBML")
     return document
 
@@ -89,7 +97,8 @@ def parse(sbml: str, origin: str) -> Any:
 def with_values(sbml: str, values: Mapping[str, float]) -> str:
     """SBML in which parameters, compartments and initial amounts take the given values.
 
-    A value set here wins over an initial assignment of the same name.
+    A value set here wins over an initial assignment of the same name. Species that reactions change are given in
+    amounts, all others in the unit in which the laws read them.
     """
     if not values:
         return sbml
@@ -100,14 +109,20 @@ def with_values(sbml: str, values: Mapping[str, float]) -> str:
         if model.getInitialAssignmentBySymbol(name) is not None:
             model.removeInitialAssignment(name)
         if element.getTypeCode() == libsbml.SBML_SPECIES:
-            if element.isSetInitialConcentration():
-                element.unsetInitialConcentration()
-            element.setInitialAmount(value)
+            element.unsetInitialConcentration()
+            element.unsetInitialAmount()
+            (element.setInitialConcentration if _is_read_as_given(model, element) else element.setInitialAmount)(value)
         elif element.getTypeCode() == libsbml.SBML_COMPARTMENT:
             element.setSize(value)
         else:
             element.setValue(value)
     return str(libsbml.writeSBMLToString(document))
+
+
+def _is_read_as_given(model: Any, species: Any) -> bool:
+    """Whether a species is a concentration that no reaction changes."""
+    fixed = species.getBoundaryCondition() or species.getConstant() or model.getRule(species.getId()) is not None
+    return fixed and not species.getHasOnlySubstanceUnits()
 
 
 def driven(sbml: str, name: str) -> str:
@@ -116,6 +131,8 @@ def driven(sbml: str, name: str) -> str:
     model = document.getModel()
     element = model.getElementBySId(name)
     element.setConstant(False)
+    if element.getTypeCode() == libsbml.SBML_SPECIES:
+        element.setBoundaryCondition(True)
     if model.getInitialAssignmentBySymbol(name) is not None:
         model.removeInitialAssignment(name)
     for added in (PIECE_VALUE, PIECE_SLOPE, PIECE_START):
@@ -126,54 +143,6 @@ def driven(sbml: str, name: str) -> str:
     rule = model.createAssignmentRule()
     rule.setVariable(name)
     rule.setMath(libsbml.parseL3Formula(f"{PIECE_VALUE} + {PIECE_SLOPE}*(time - {PIECE_START})"))
-    return str(libsbml.writeSBMLToString(document))
-
-
-def net_terms(law: Expr) -> tuple[Expr, Expr] | None:
-    """Forward and backward rate of a law that is a difference, or None.
-
-    Factors around the difference are carried into both terms, so that ``cell*(k1*A - k2*B)`` gives
-    ``cell*k1*A`` and ``cell*k2*B``.
-    """
-    if law.op == "-":
-        return law.args
-    if law.op in ("*", "/"):
-        for i, factor in enumerate(law.args):
-            inner = net_terms(factor)
-            if inner is not None and not (law.op == "/" and i == 1):
-                other = law.args[1 - i]
-                forward, backward = ((t / other if law.op == "/" else t * other) for t in inner)
-                return forward, backward
-    return None
-
-
-def split_reversible(sbml: str) -> str:
-    """SBML in which every reversible reaction whose law is a difference becomes two reactions.
-
-    The backward one is called ``<id>_reverse``. Reactions of another form stay as they are; the lint says so.
-    """
-    document = libsbml.readSBMLFromString(sbml)
-    model = document.getModel()
-    functions = function_definitions(model)
-    for reaction in [model.getReaction(i) for i in range(model.getNumReactions())]:
-        law = reaction.getKineticLaw()
-        if law is None or not reaction.getReversible():
-            continue
-        terms = net_terms(from_sbml(law.getMath(), functions))
-        if terms is None:
-            continue
-        backward = reaction.clone()
-        backward.setId(f"{reaction.getId()}_reverse")
-        backward.getListOfReactants().clear()
-        backward.getListOfProducts().clear()
-        for i in range(reaction.getNumProducts()):
-            backward.addReactant(reaction.getProduct(i))
-        for i in range(reaction.getNumReactants()):
-            backward.addProduct(reaction.getReactant(i))
-        for half, term in ((reaction, terms[0]), (backward, terms[1])):
-            half.setReversible(False)
-            half.getKineticLaw().setMath(libsbml.parseL3Formula(infix(term)))
-        model.addReaction(backward)
     return str(libsbml.writeSBMLToString(document))
 
 

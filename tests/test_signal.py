@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from chemlearn.signal import Signal
 
-
 relaxed = settings(max_examples=80, deadline=None, derandomize=True)
 
 

@@ -115,6 +115,19 @@ def test_against_a_grid(name: str, area: float) -> None:
         assert update == pytest.approx(on_a_grid(kernel, signal, theta), abs=tolerance)
 
 
+def test_a_swing_that_is_loud_only_in_its_middle() -> None:
+    """A ringing kernel passes θ in the middle of each swing and is below it at both ends: extrema must be
+    found."""
+    kernel, rise, fall, amplitude = integral_feedback(8.0, 5.0).normalized(), 4.0, 8.0, 10.0
+    theta = 1.03 * amplitude / rise
+    signal = Signal.sawtooth(0.0, amplitude, rise=rise, fall=fall, periodic=True)
+    ends = kernel.respond(signal, [0.0, rise])
+    assert np.all(np.abs(ends) < theta)
+    update = update_curve(kernel, [amplitude], threshold=theta, rise=rise, fall=fall).updates[0]
+    assert update > 1.0
+    assert update == pytest.approx(on_a_grid(kernel, signal, theta), abs=1e-3)
+
+
 def test_high_pass_by_hand() -> None:
     """High-pass, single exponential: u, its crossings and Δw written out."""
     tau, rise, fall, amplitude, theta = 0.1, 1.0, 9.0, 10.0, 0.4

@@ -1,9 +1,9 @@
 """GillesPy2's C++ direct method: the only module that imports GillesPy2 (which is licensed under GPL-3).
 
-The GillesPy2 model is built from our own reading of the SBML, never by its SBML importer, which is silently wrong for
-boundary species and volumes. Every part of a law without a species becomes one parameter, computed here: that keeps
-C++ integer division, reserved names and unsupported functions out of the generated code, and one compiled solver
-serves all parameter values and signal levels.
+The GillesPy2 model is built from our own reading of the SBML, never by its SBML importer, which is silently
+wrong for boundary species and volumes. Every part of a law without a species becomes one parameter, computed
+here: that keeps C++ integer division, reserved names and unsupported functions out of the generated code, and
+one compiled solver serves all parameter values and signal levels.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,9 +28,11 @@ from chemlearn.expression import TIME, TWO, Expr, compile_expressions, symbols
 from chemlearn.model import Model
 from chemlearn.network import Network
 from chemlearn.signal import Signal
-from chemlearn.simulate.provenance import recorded
+from chemlearn.simulate.arguments import has_ramps, same_instant
 
-_BLOCK = 250  # trajectories that share one of GillesPy2's streams; fixed, so that results do not depend on workers
+_BLOCK = (
+    250  # trajectories that share one of GillesPy2's streams; fixed, so that results do not depend on workers
+)
 _WRAPPED = 2**31  # the C++ counts are 32-bit and unsigned: a negative count shows up as a huge one
 
 Streams = Callable[[int, int, range], np.ndarray]
@@ -45,23 +48,28 @@ class Run:
     """
 
     version = version("gillespy2")
+    has_children = True  # every call runs a program of its own, which must not outlive a worker
 
     def __init__(
-        self, model: Model, times: np.ndarray, signal: Signal | None, start: Mapping[str, float], streams: Streams
+        self,
+        model: Model,
+        times: np.ndarray,
+        signal: Signal | None,
+        start: Mapping[str, float],
+        streams: Streams,
     ) -> None:
-        if signal is not None and not signal.is_staircase:
+        if signal is not None and has_ramps(signal):
             raise SimulationError(
-                f"{model.origin}: GillesPy2 holds propensities constant between firings, so it cannot follow a ramp "
-                f"exactly; use engine='roadrunner', or give it constant steps, signal.staircase(200)"
+                f"{model.origin}: GillesPy2 holds propensities constant between firings, so it cannot follow "
+                f"a ramp exactly; use engine='roadrunner', or give it constant steps, signal.staircase(200)"
             )
         self.network, self.times, self.streams = model.network, times, streams
-        self.names = recorded(model)
         self.input = model.input
         self.levels = None if signal is None else signal(times)
         self.start = {**self.network.initial, **start}
         self.laws = _Laws(self.network)
         self.solver = _solver(self.laws)
-        self.calls = _calls(times, signal)
+        self.calls = _stretches(times, signal)
 
     def blocks(self, trajectories: int, workers: int) -> list[range]:
         size = _BLOCK if len(self.calls) == 1 else max(1, min(_BLOCK, trajectories // (8 * workers)))
@@ -71,7 +79,7 @@ class Run:
         species = self.network.species
         amounts = np.array([self.start[name] for name in species])
         counts = np.empty((len(block), len(self.times), len(species)))
-        counts[:, self.times == 0.0] = amounts
+        counts[:, self.times <= same_instant(self.times)] = amounts
         if len(self.calls) == 1:  # GillesPy2 repeats a run from the same start by itself
             root = int(self.streams(seed, point, block)[0])
             self._call(self.calls[0], amounts, root, counts)
@@ -83,30 +91,32 @@ class Run:
                     state = self._call(call, state, 1 + int(engine_seed) % (2**31 - 2), counts[row : row + 1])
         return self._with_rules(counts)
 
-    def _call(self, call: tuple[float, np.ndarray, float | None], state: np.ndarray, seed: int, into: np.ndarray) -> np.ndarray:
-        """Run one constant stretch, store what is asked for in ``into`` and return the last state of its last row."""
-        begin, stops, level = call
-        step, steps = (stops[-1] - begin) / len(stops), len(stops)
+    def _call(self, call: _Stretch, state: np.ndarray, seed: int, into: np.ndarray) -> np.ndarray:
+        """Run one stretch, store what is asked for in ``into``, return the last state of its last row."""
         constants = dict(self.network.constants)
-        if level is not None:
-            constants[self.input] = level
-        variables = dict(zip(_species_names(self.network), (int(v) for v in state), strict=True))
-        variables |= self.laws.parameters(constants)
-        self.solver.model.timespan(np.linspace(0.0, step * steps, steps + 1))
-        with _tools_on_path():
+        if call.level is not None:
+            constants[self.input] = call.level
+        places = _species_names(self.network)
+        variables: dict[str, float] = {name: int(v) for name, v in zip(places, state, strict=True)}
+        variables.update(self.laws.parameters(constants))
+        self.solver.model.timespan(np.linspace(0.0, call.stop - call.begin, call.steps + 1))
+        with _tools_on_path(), _old_ways():
             results = self.solver.run(
                 number_of_trajectories=len(into), seed=seed % (2**31 - 1) or 1, variables=variables
             )
         for row, result in enumerate(results):
-            values = np.column_stack([result[name] for name in _species_names(self.network)])
-            if len(values) != steps + 1:
-                raise SimulationError(f"GillesPy2 returned {len(values)} points in place of {steps + 1}; report this model")
+            values = np.column_stack([result[name] for name in places])
+            if len(values) != call.steps + 1:
+                raise SimulationError(
+                    f"GillesPy2 returned {len(values)} points in place of {call.steps + 1}; report this model"
+                )
             if values.max(initial=0.0) >= _WRAPPED:
                 name = self.network.species[int(values.max(axis=0).argmax())]
-                raise SimulationError(f"GillesPy2: the count of '{name}' went below zero; check the laws that remove it")
-            wanted = np.isin(self.times, stops)
-            into[row, wanted] = values[1:][np.isin(stops, self.times)]
-        return values[-1]  # type: ignore[no-any-return]
+                raise SimulationError(
+                    f"GillesPy2: the count of '{name}' went below zero; check the laws that remove it"
+                )
+            into[row, call.outputs] = values[call.at]
+        return np.asarray(values[-1])
 
     def _with_rules(self, counts: np.ndarray) -> np.ndarray:
         """Add the assignment rules, at the signal's level of each time."""
@@ -137,7 +147,9 @@ class _Laws:
         """Values of K0, K1, ... for given constants."""
         with np.errstate(all="ignore"):
             values = [float(v) for v in self._evaluate([constants[n] for n in self._names])]
-        bad = [str(tree) for tree, value in zip(self.hoisted, values, strict=True) if not math.isfinite(value)]
+        bad = [
+            str(tree) for tree, value in zip(self.hoisted, values, strict=True) if not math.isfinite(value)
+        ]
         if bad:
             raise SimulationError(f"'{bad[0]}' is not finite at these parameter values; correct them")
         return {f"K{i}": value for i, value in enumerate(values)}
@@ -148,17 +160,20 @@ class _Laws:
                 self.hoisted.append(tree)
             return f"K{self.hoisted.index(tree)}"
         if tree.op == "symbol":
-            return f"(1.0*{places[tree.name]})"  # a double: C++ would divide the integer counts without remainder
+            return f"(1.0*{places[tree.name]})"  # a double: C++ would divide the counts as integers
         if tree.op in ("+", "-", "*", "/"):
             left, right = (self._text(a, places, reaction) for a in tree.args)
             return f"({left}{tree.op}{right})"
         if tree.op == "^":
             base = self._text(tree.args[0], places, reaction)
-            return f"({base}*{base})" if tree.args[1] == TWO else f"pow({base},{self._text(tree.args[1], places, reaction)})"
+            if tree.args[1] == TWO:
+                return f"({base}*{base})"
+            return f"pow({base},{self._text(tree.args[1], places, reaction)})"
         if tree.op in ("exp", "sqrt", "ln"):
             return f"{'log' if tree.op == 'ln' else tree.op}({self._text(tree.args[0], places, reaction)})"
         raise SimulationError(
-            f"reaction {reaction}: GillesPy2 cannot evaluate {tree.op!r} of a species; use engine='roadrunner'"
+            f"reaction {reaction}: GillesPy2 cannot evaluate {tree.op!r} of a species; "
+            f"use engine='roadrunner'"
         )
 
 
@@ -166,21 +181,42 @@ def _species_names(network: Network) -> list[str]:
     return [f"X{i}" for i in range(len(network.species))]
 
 
-def _calls(times: np.ndarray, signal: Signal | None) -> list[tuple[float, np.ndarray, float | None]]:
-    """Begin, stops and level of each stretch: constant signal, and stops that are evenly spaced from its begin."""
-    end = float(times[-1])
-    pieces = [(0.0, end, None)] if signal is None else [(p.start, p.stop, p.value) for p in signal.pieces(0.0, end)]
-    calls: list[tuple[float, np.ndarray, float | None]] = []
-    for begin, stop, level in pieces:
-        if stop <= begin:
+class _Stretch(NamedTuple):
+    """A time of constant input that GillesPy2 runs in one call, reporting at even steps."""
+
+    begin: float
+    stop: float
+    steps: int
+    level: float | None
+    outputs: np.ndarray  # numbers of the output times that it reports
+    at: np.ndarray  # and the step at which each of them is
+
+
+def _stretches(times: np.ndarray, signal: Signal | None) -> list[_Stretch]:
+    """The stretches that cover the output times: new at every knot, and where the outputs' spacing changes.
+
+    Starting anew is exact: between knots the process has no memory.
+    """
+    end, same = float(times[-1]), same_instant(times)
+    held: list[tuple[float, float | None]] = [(end, None)]
+    if signal is not None:
+        held = [(p.stop, p.value) for p in signal.pieces(0.0, end)]
+    found: list[_Stretch] = []
+    begin = 0.0
+    for stop, level in held:
+        if stop - begin <= same:
             continue
-        stops = np.unique(np.append(times[(times > begin) & (times < stop)], stop))
+        outputs = np.flatnonzero((times > begin + same) & (times <= stop + same))
+        inner = times[outputs]
+        stops = np.append(inner[inner < stop - same], stop)
         gaps = np.diff(stops, prepend=begin)
-        if np.allclose(gaps, gaps[0], rtol=1e-9, atol=0.0):
-            calls.append((begin, stops, level))
-        else:  # GillesPy2 reports at even steps only; starting anew at each output is exact all the same
-            calls += [(b, np.array([e]), level) for b, e in zip(np.append(begin, stops[:-1]), stops, strict=True)]
-    return calls
+        uneven = np.flatnonzero(~np.isclose(gaps[1:], gaps[:-1], rtol=1e-9, atol=0.0)) + 1
+        for even in np.split(stops, uneven):
+            here = outputs[(inner > begin + same) & (inner <= even[-1] + same)]
+            at = 1 + np.searchsorted(even, times[here] - same)
+            found.append(_Stretch(begin, float(even[-1]), len(even), level, here, at))
+            begin = float(even[-1])
+    return found
 
 
 def _solver(laws: _Laws) -> Any:
@@ -189,7 +225,16 @@ def _solver(laws: _Laws) -> Any:
     return _compiled(network.species, network.boundary, reactions, laws.texts, len(laws.hoisted))
 
 
+@contextmanager
+def _old_ways() -> Iterator[None]:
+    """GillesPy2 walks syntax trees as Python 3.7 did, and Python warns of it at every expression."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 @lru_cache(maxsize=16)
+@_old_ways()
 def _compiled(
     species: tuple[str, ...],
     boundary: frozenset[str],
@@ -199,12 +244,17 @@ def _compiled(
 ) -> Any:
     """A compiled solver; amounts and parameters are given at each run."""
     if shutil.which("g++") is None:
-        raise SimulationError("GillesPy2 needs the C++ compiler g++, which is not here; install it or use roadrunner")
+        raise SimulationError(
+            "GillesPy2 needs the C++ compiler g++, which is not here; install it or use roadrunner"
+        )
     import gillespy2
 
     logging.getLogger("GillesPy2").setLevel(logging.ERROR)
     model = gillespy2.Model(name="network")
-    places = {name: gillespy2.Species(name=f"X{i}", initial_value=0, mode="discrete") for i, name in enumerate(species)}
+    places = {
+        name: gillespy2.Species(name=f"X{i}", initial_value=0, mode="discrete")
+        for i, name in enumerate(species)
+    }
     model.add_species(list(places.values()))
     model.add_parameter([gillespy2.Parameter(name=f"K{i}", expression="1.0") for i in range(parameters)])
     for i, ((reactants, products), text) in enumerate(zip(reactions, texts, strict=True)):
@@ -212,14 +262,16 @@ def _compiled(
         sides = [{places[n]: int(c) for n, c in side if n in places} for side in (reactants, products)]
         if sides[0] or sides[1]:
             model.add_reaction(
-                gillespy2.Reaction(name=f"R{i}", reactants=sides[0], products=sides[1], propensity_function=text)
+                gillespy2.Reaction(
+                    name=f"R{i}", reactants=sides[0], products=sides[1], propensity_function=text
+                )
             )
     with _tools_on_path():
         return gillespy2.SSACSolver(model=model, variable=True)
 
 
 @contextmanager
-def _tools_on_path() -> Any:
+def _tools_on_path() -> Iterator[None]:
     """Put the folder of this Python on PATH, where GillesPy2 looks for its build tool."""
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), before])

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from chemlearn.errors import ModelError
 from chemlearn.model import Model
 from chemlearn.signal import Signal
 from chemlearn.simulate import roadrunner as engine
+from chemlearn.simulate.arguments import checked_start, checked_times, require_input
 from chemlearn.simulate.provenance import dataset
 
 
@@ -24,7 +24,8 @@ def simulate_ode(
 ) -> xr.Dataset:
     """Solve the rate equations of a model whose input follows a signal.
 
-    libroadrunner's CVODE is called once for every linear piece of the signal, so that it never steps over a knot.
+    libroadrunner's CVODE is called once for every linear piece of the signal, so that it never steps over a
+    knot. An output time on a jump shows what holds from there on.
 
     Parameters
     ----------
@@ -39,8 +40,8 @@ def simulate_ode(
     Returns
     -------
     xarray.Dataset
-        One variable per species (in molecules), rate-rule variable and assignment rule, over ``time``, with the
-        provenance in ``attrs``.
+        One variable per species (in molecules), rate-rule variable and assignment rule, over ``time``, with
+        the provenance in ``attrs``.
 
     Raises
     ------
@@ -67,27 +68,3 @@ def simulate_ode(
         absolute_tolerance=engine.ABSOLUTE_TOLERANCE,
         start=json.dumps(dict(start or {})),
     )
-
-
-def checked_times(times: np.ndarray) -> np.ndarray:
-    """Output times as an array, or a ValueError that says what is wrong with them."""
-    times = np.asarray(times, dtype=float)
-    if times.ndim != 1 or not len(times) or not np.all(np.isfinite(times)):
-        raise ValueError(f"times must be a one-dimensional array of finite numbers, got shape {times.shape}")
-    if times[0] < 0 or np.any(np.diff(times) <= 0):
-        raise ValueError("times must increase from 0 or later, such as numpy.linspace(0, 10, 101)")
-    return times
-
-
-def require_input(model: Model, signal: Signal | None) -> None:
-    """A signal needs a constant to drive."""
-    if signal is not None and model.input not in model.network.constants:
-        raise ModelError(model.missing_role("input"))
-
-
-def checked_start(model: Model, start: Mapping[str, float] | None) -> dict[str, float]:
-    """Amounts to start from, every name known."""
-    for name in start or {}:
-        if name not in model.network.variables:
-            raise ModelError(f"no species named {name!r} to start; '{model.name}' has {', '.join(model.species)}")
-    return {name: float(value) for name, value in (start or {}).items()}

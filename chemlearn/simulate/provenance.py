@@ -41,10 +41,15 @@ def dataset(
     held = sorted(model.network.boundary & model.network.constants.keys() - {model.input})
     for name in held:  # boundary species stay where someone else holds them
         amount = model.network.constants[name]
-        variables[name] = (dims, np.full(values.shape[:-1], amount), {"units": "as in the model", "role": "boundary"})
-    driven = signal is not None
+        variables[name] = (
+            dims,
+            np.full(values.shape[:-1], amount),
+            {"units": "as in the model", "role": "boundary"},
+        )
     if model.input in model.network.constants:
-        level = signal(times) if signal is not None else np.full(len(times), model.network.constants[model.input])
+        level = (
+            signal(times) if signal is not None else np.full(len(times), model.network.constants[model.input])
+        )
         variables[model.input] = (("time",), level, {"role": "input", "units": "as in the model"})
     coordinates = {"time": ("time", times, {"units": "time unit of the model"})}
     if values.ndim == 3:
@@ -57,7 +62,7 @@ def dataset(
         "roles": json.dumps({"input": model.input, "output": model.output, "weight": model.weight}),
         "split_reversible": int(model.split),
         "parameters": json.dumps(model.parameters),
-        "signal": json.dumps(signal.to_dict()) if driven else "",
+        "signal": json.dumps(signal.to_dict()) if signal is not None else "",
         "chemlearn_version": version("chemlearn"),
         **how,
     }
@@ -83,13 +88,17 @@ def save(data: xr.Dataset, path: str | Path) -> Path:
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
         os.close(handle)
     except OSError as error:
-        raise SimulationError(f"{path.parent}: cannot write here ({error.strerror}); choose another place") from None
+        raise SimulationError(
+            f"{path.parent}: cannot write here ({error.strerror}); choose another place"
+        ) from None
     try:
         data.to_netcdf(temporary, engine="h5netcdf")
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
-        raise SimulationError(f"{path}: writing failed ({error.strerror or error}); nothing was replaced") from None
+        raise SimulationError(
+            f"{path}: writing failed ({error.strerror or error}); nothing was replaced"
+        ) from None
     finally:
         Path(temporary).unlink(missing_ok=True)
     return path
@@ -112,7 +121,9 @@ def repeat(data: xr.Dataset) -> xr.Dataset:
 
     missing = [key for key in ("model_text", "engine", "kind") if key not in data.attrs]
     if missing:
-        raise SimulationError(f"the data do not say how they were made: no {missing[0]!r} in their attributes")
+        raise SimulationError(
+            f"the data do not say how they were made: no {missing[0]!r} in their attributes"
+        )
     how = data.attrs
     model = Model(
         name=how["model"],
@@ -134,4 +145,5 @@ def repeat(data: xr.Dataset) -> xr.Dataset:
         trajectories=int(how["trajectories"]),
         seed=int(how["seed"]),
         engine=how["engine"],
+        point=int(how["point"]),
     )

@@ -1,12 +1,15 @@
 """libroadrunner behind both simulations: loaded models, one engine call for every linear piece of the signal.
 
-Its traps are kept in here: parameters survive ``reset``, its Gillespie integrator takes output times only with a
-fixed step and lets counts go negative unless told, and it must not run in several threads.
+Its traps are kept in here: parameters survive ``reset``, its Gillespie integrator takes output times only
+with a fixed step and lets counts go negative unless told, CVODE writes to stderr past every log level and
+refuses a first output that is closer than rounding, and nothing of it may run in several threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -17,11 +20,13 @@ from chemlearn.errors import ModelError, SimulationError
 from chemlearn.expression import is_affine
 from chemlearn.model import Model
 from chemlearn.sbml import PIECE_SLOPE, PIECE_START, PIECE_VALUE, driven
-from chemlearn.signal import Signal
+from chemlearn.signal import Piece, Signal
+from chemlearn.simulate.arguments import has_ramps, same_instant
 from chemlearn.simulate.provenance import recorded
 
 ENGINE_VERSION = str(roadrunner.__version__)
-RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-10, 1e-12
+#: libroadrunner multiplies the absolute one by each amount at the start of a piece, where that is not 0
+RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-12, 1e-12
 
 
 @lru_cache(maxsize=8)
@@ -31,7 +36,21 @@ def _loaded(sbml: str) -> Any:
     try:
         return roadrunner.RoadRunner(sbml)
     except RuntimeError as error:
-        raise ModelError(f"libroadrunner cannot load the model: {' '.join(str(error).split())}") from None
+        raise ModelError(f"libroadrunner cannot load the model: {_last_line(error)}") from None
+
+
+@contextmanager
+def _quiet_solver() -> Iterator[None]:
+    """Keep CVODE's own log off stderr: whenever it is set up it asks the environment where to write."""
+    names = ("SUNLOGGER_ERROR_FILENAME", "SUNLOGGER_WARNING_FILENAME")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update({name: before[name] or os.devnull for name in names})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
 
 
 def _prepared(model: Model, signal: Signal | None, start: Mapping[str, float] | None) -> Any:
@@ -45,23 +64,38 @@ def _prepared(model: Model, signal: Signal | None, start: Mapping[str, float] | 
 
 
 def _through_pieces(runner: Any, times: np.ndarray, signal: Signal | None) -> np.ndarray:
-    """Values at the output times, with one call per linear piece so that no knot is stepped over."""
+    """Values at the output times, with one call per linear piece so that no knot is stepped over.
+
+    An output on a knot belongs to the piece that begins there, as the signal itself does: the last one, which
+    no piece follows, is read after the input has been set to its value there.
+    """
     end = float(times[-1])
     result = np.empty((len(times), len(runner.timeCourseSelections) - 1))
-    if end == 0.0:
-        result[:] = [runner.getValue(name) for name in runner.timeCourseSelections[1:]]
-        return result
-    pieces = [(0.0, end, None)] if signal is None else [(p.start, p.stop, p) for p in signal.pieces(0.0, end)]
-    for begin, stop, piece in pieces:
-        if piece is not None:
-            runner[PIECE_VALUE], runner[PIECE_SLOPE], runner[PIECE_START] = piece.value, piece.slope, piece.start
-        last = stop == end
-        inside = (times >= begin) & ((times <= stop) if last else (times < stop))
-        wanted = times[inside]
-        grid = np.unique(np.concatenate(([begin], wanted, [stop])))
+    same = same_instant(times)
+    pieces = [Piece(0.0, end, 0.0, 0.0)] if signal is None else list(signal.pieces(0.0, end))
+    for piece in pieces:
+        if signal is not None:
+            _follow(runner, piece)
+        inside = (times >= piece.start) & (times < piece.stop)
+        if piece.stop - piece.start <= same:
+            result[inside] = _now(runner)
+            continue
+        between = times[inside & (times > piece.start + same) & (times < piece.stop - same)]
+        grid = np.concatenate(([piece.start], between, [piece.stop]))
         values = np.asarray(runner.simulate(times=grid.tolist()))[:, 1:]
-        result[inside] = values[np.searchsorted(grid, wanted)]
+        result[inside] = values[np.searchsorted(grid, times[inside] + same, side="right") - 1]
+    if signal is not None:
+        _follow(runner, Piece(end, end, float(signal(end)), 0.0))
+    result[-1] = _now(runner)
     return result
+
+
+def _now(runner: Any) -> list[float]:
+    return [runner.getValue(name) for name in runner.timeCourseSelections[1:]]
+
+
+def _follow(runner: Any, piece: Piece) -> None:
+    runner[PIECE_VALUE], runner[PIECE_SLOPE], runner[PIECE_START] = piece.value, piece.slope, piece.start
 
 
 def integrate(
@@ -75,20 +109,22 @@ def integrate(
         When the solver fails or a value stops being finite, with the time it had reached.
     """
     runner = _prepared(model, signal, start)
-    runner.setIntegrator("cvode")
-    integrator = runner.integrator
-    integrator.relative_tolerance = RELATIVE_TOLERANCE
-    integrator.absolute_tolerance = ABSOLUTE_TOLERANCE
-    integrator.stiff = True
-    integrator.maximum_num_steps = 1_000_000
-    try:
-        values = _through_pieces(runner, times, signal)
-    except RuntimeError as error:
-        reached = float(runner.getCurrentTime())
-        raise SimulationError(
-            f"{model.origin}: the rate equations could not be solved beyond t={reached:.4g} "
-            f"({_last_line(error)}); check for amounts that grow without bound"
-        ) from None
+    with _quiet_solver():
+        runner.setIntegrator("cvode")
+        integrator = runner.integrator
+        integrator.relative_tolerance = RELATIVE_TOLERANCE
+        integrator.absolute_tolerance = ABSOLUTE_TOLERANCE
+        integrator.stiff = True
+        integrator.maximum_num_steps = 1_000_000
+        try:
+            values = _through_pieces(runner, times, signal)
+        except RuntimeError as error:
+            reached = float(runner.getCurrentTime())
+            raise SimulationError(
+                f"{model.origin}: the rate equations could not be solved beyond t={reached:.4g} "
+                f"({_last_line(error)}); check for amounts that grow without bound and for laws that are not "
+                f"finite"
+            ) from None
     if not np.all(np.isfinite(values)):
         bad = int(np.argmin(np.all(np.isfinite(values), axis=1)))
         name = recorded(model)[int(np.argmin(np.isfinite(values[bad])))]
@@ -97,7 +133,11 @@ def integrate(
 
 
 def fire(
-    model: Model, times: np.ndarray, signal: Signal | None, start: Mapping[str, float] | None, seeds: np.ndarray
+    model: Model,
+    times: np.ndarray,
+    signal: Signal | None,
+    start: Mapping[str, float] | None,
+    seeds: np.ndarray,
 ) -> np.ndarray:
     """One exact trajectory per seed by the direct method; shape (n_seeds, n_times, n_recorded)."""
     runner = _prepared(model, signal, start)
@@ -113,25 +153,27 @@ def fire(
         try:
             results[k] = _through_pieces(runner, times, signal)
         except RuntimeError as error:
-            raise SimulationError(f"{model.origin}: trajectory failed with seed {seed}: {_last_line(error)}") from None
+            raise SimulationError(
+                f"{model.origin}: trajectory failed with seed {seed}: {_last_line(error)}"
+            ) from None
     return results
 
 
 def refuse_inexact(model: Model, signal: Signal | None) -> None:
-    """Under a ramp the engine integrates the total propensity by trapezoids: exact only if linear in the signal.
+    """Under a ramp the engine integrates the total propensity by trapezoids: exact only if linear in time.
 
     Raises
     ------
     SimulationError
         Naming the first reaction whose propensity is not linear in the input.
     """
-    if signal is None or signal.is_staircase:
+    if signal is None or not has_ramps(signal):
         return
     for reaction in model.network.reactions:
         if not is_affine(reaction.law, model.input):
             raise SimulationError(
-                f"{model.origin}: reaction {reaction.name}: its propensity is not linear in {model.input}, so "
-                f"libroadrunner cannot fire it exactly along a ramp; give the signal as constant steps, "
+                f"{model.origin}: reaction {reaction.name}: its propensity is not linear in {model.input}, "
+                f"so libroadrunner cannot fire it exactly along a ramp; give the signal as constant steps, "
                 f"signal.staircase(200)"
             )
 

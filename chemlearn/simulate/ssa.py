@@ -6,20 +6,23 @@ import json
 import multiprocessing
 import os
 import signal as process_signals
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from chemlearn.errors import SimulationError
+from chemlearn.errors import ModelError, SimulationError
 from chemlearn.model import Model
 from chemlearn.signal import Signal
 from chemlearn.simulate import gillespie2
 from chemlearn.simulate import roadrunner as rr
-from chemlearn.simulate.ode import checked_start, checked_times, require_input
+from chemlearn.simulate.arguments import checked_start, checked_times, require_input
 from chemlearn.simulate.provenance import dataset
 
 ENGINES = ("roadrunner", "gillespy2")
@@ -33,7 +36,8 @@ class EnsembleInterrupted(KeyboardInterrupt):
     Parameters
     ----------
     done : xarray.Dataset or None
-        The trajectories that were finished, with their own numbers in the coordinate ``trajectory``; None if none.
+        The trajectories that were finished, with their own numbers in the coordinate ``trajectory``; None if
+        none were.
     wanted : int
     """
 
@@ -65,15 +69,16 @@ def simulate_ssa(
     times : (n_times,) array
         Output times, increasing, from 0 on, in the model's time unit.
     signal : Signal, optional
-        What the input does; it stays at the model's value by default. Ramps are exact with ``"roadrunner"`` where
-        every propensity is linear in the input; ``"gillespy2"`` takes constant pieces only. What an engine cannot do
-        exactly it refuses: make the signal a staircase of constant steps (:meth:`Signal.staircase`) if that is
-        accurate enough for you.
+        What the input does; it stays at the model's value by default. Ramps are exact with ``"roadrunner"``
+        where every propensity is linear in the input; ``"gillespy2"`` takes constant pieces only. What an
+        engine cannot do exactly it refuses: make the signal a staircase of constant steps
+        (:meth:`Signal.staircase`) if that is accurate enough for you.
     start : mapping of str to int, optional
         Amounts at time 0 that differ from the model's; whole numbers.
     trajectories : int
     seed : int, optional
-        Root seed; drawn and recorded by default. The same seed gives the same numbers for any number of workers.
+        Root seed; drawn and recorded by default. The same seed gives the same numbers for any number of
+        workers.
     engine : {"roadrunner", "gillespy2"}
     workers : int, optional
         Processes; all cores by default.
@@ -85,7 +90,8 @@ def simulate_ssa(
     Returns
     -------
     xarray.Dataset
-        One variable per species (in molecules) and assignment rule over (``trajectory``, ``time``), with provenance.
+        One variable per species (in molecules) and assignment rule over (``trajectory``, ``time``), with
+        provenance.
 
     Raises
     ------
@@ -98,8 +104,9 @@ def simulate_ssa(
 
     Notes
     -----
-    With ``"roadrunner"`` trajectory k has its own stream, ``SeedSequence(seed, spawn_key=(point, k))``. GillesPy2
-    draws several trajectories from one stream; they come in blocks of fixed size that have streams of their own.
+    With ``"roadrunner"`` trajectory k has its own stream, ``SeedSequence(seed, spawn_key=(point, k))``.
+    GillesPy2 draws several trajectories from one stream; they come in blocks of fixed size that have streams
+    of their own.
     """
     times = checked_times(times)
     if engine not in ENGINES:
@@ -108,10 +115,13 @@ def simulate_ssa(
         raise ValueError(f"trajectories must be at least 1, got {trajectories}")
     model.require(stochastic=True)
     require_input(model, signal)
+    _require_positive(model, signal)
     amounts = checked_start(model, start)
     fractional = [name for name, value in amounts.items() if value != round(value) or value < 0]
     if fractional:
-        raise ValueError(f"the start of {fractional[0]!r} must be a whole number, got {amounts[fractional[0]]}")
+        raise ValueError(
+            f"the start of {fractional[0]!r} must be a whole number, got {amounts[fractional[0]]}"
+        )
     seed = int(np.random.SeedSequence().entropy) if seed is None else int(seed)  # type: ignore[arg-type]
     run = _engine(engine, model, times, signal, amounts)
     workers = workers or os.cpu_count() or 1
@@ -125,14 +135,28 @@ def simulate_ssa(
         "trajectories": trajectories,
         "start": json.dumps(amounts),
     }
-    finished, interrupted = _in_processes(run, blocks, seed, point, min(workers, len(blocks)), trajectories, progress)
+    finished, interrupted = _in_processes(
+        run, blocks, seed, point, min(workers, len(blocks)), trajectories, progress
+    )
     if interrupted:
         raise EnsembleInterrupted(_collected(model, times, signal, blocks, finished, how), trajectories)
     return _collected(model, times, signal, blocks, finished, how)  # type: ignore[return-value]
 
 
+def _require_positive(model: Model, signal: Signal | None) -> None:
+    """The model must be fit for firing at both ends of the signal's range too, not only at its own input."""
+    for level in () if signal is None else sorted({float(signal.values.min()), float(signal.values.max())}):
+        try:
+            model.with_values(**{model.input: level}).require(stochastic=True)
+        except ModelError as error:
+            raise ModelError(f"where the signal is {level:g}: {error}") from None
+
+
 def streams(seed: int, point: int, trajectories: range) -> np.ndarray:
-    """One 32-bit engine seed per trajectory, from its own ``SeedSequence`` (0 and 2³²−1 have other meanings there)."""
+    """One 32-bit engine seed per trajectory, from its own ``SeedSequence``.
+
+    libroadrunner takes seeds modulo 2³², and a negative one as the wish for a random one.
+    """
     keys = (np.random.SeedSequence(seed, spawn_key=(point, k)).generate_state(1)[0] for k in trajectories)
     return np.array([1 + int(k) % (2**32 - 2) for k in keys], dtype=np.uint64)
 
@@ -141,8 +165,11 @@ class _RoadRunnerRun:
     """Trajectories by libroadrunner: each from its own stream."""
 
     version = rr.ENGINE_VERSION
+    has_children = False
 
-    def __init__(self, model: Model, times: np.ndarray, signal: Signal | None, start: Mapping[str, float]) -> None:
+    def __init__(
+        self, model: Model, times: np.ndarray, signal: Signal | None, start: Mapping[str, float]
+    ) -> None:
         rr.refuse_inexact(model, signal)
         self.arguments = (model, times, signal, start)
 
@@ -154,21 +181,44 @@ class _RoadRunnerRun:
         return rr.fire(*self.arguments, streams(seed, point, block))
 
 
-def _engine(name: str, model: Model, times: np.ndarray, signal: Signal | None, start: Mapping[str, float]) -> Any:
+def _engine(
+    name: str, model: Model, times: np.ndarray, signal: Signal | None, start: Mapping[str, float]
+) -> Any:
     if name == "roadrunner":
         return _RoadRunnerRun(model, times, signal, start)
     return gillespie2.Run(model, times, signal, start, streams)
 
 
 _current: Any = None  # the run that a forked worker inherits: nothing needs to be pickled but block numbers
+_working = _ending = False  # of a worker process
 
 
 def _work(block: range, seed: int, point: int) -> np.ndarray:
-    return _current(block, seed, point)  # type: ignore[no-any-return]
+    global _working
+    _working = True
+    try:
+        return np.asarray(_current(block, seed, point))
+    finally:
+        _working = False
+        if _ending:
+            os._exit(1)
 
 
-def _ignore_interrupts() -> None:
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the parent, which then ends the workers, and they whatever they run."""
     process_signals.signal(process_signals.SIGINT, process_signals.SIG_IGN)
+    process_signals.pthread_sigmask(process_signals.SIG_UNBLOCK, {process_signals.SIGINT})
+    if _current.has_children:
+        process_signals.signal(process_signals.SIGTERM, _end_worker)
+
+
+def _end_worker(*_: object) -> None:
+    """The engine takes an interrupt as the wish to end the program that it runs."""
+    global _ending
+    _ending = True
+    if not _working:
+        os._exit(1)
+    raise KeyboardInterrupt
 
 
 def _in_processes(
@@ -176,15 +226,20 @@ def _in_processes(
 ) -> tuple[dict[int, np.ndarray], bool]:
     """Results by block number, and whether Ctrl-C ended the work early.
 
-    Always in child processes, one worker or many: an engine's C++ loop then cannot hold up Ctrl-C, and its crash
-    cannot take the caller with it. Forking, because the engines' compiled models cannot be pickled.
+    Always in child processes, one worker or many: an engine's C++ loop then cannot hold up Ctrl-C, and its
+    crash cannot take the caller with it. Forking, because the engines' compiled models cannot be pickled.
     """
     global _current
     finished: dict[int, np.ndarray] = {}
     _current = run
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _begin_worker)
+    processes: list[Any] = []
     try:
-        pending: dict[Future[np.ndarray], int] = {pool.submit(_work, b, seed, point): i for i, b in enumerate(blocks)}
+        with _calm_forking():
+            pending: dict[Future[np.ndarray], int] = {
+                pool.submit(_work, b, seed, point): i for i, b in enumerate(blocks)
+            }
+            processes = list((pool._processes or {}).values())
         done = 0
         while pending:
             ready, _ = wait(pending, return_when=FIRST_COMPLETED)
@@ -198,13 +253,41 @@ def _in_processes(
     except KeyboardInterrupt:
         return finished, True
     except BrokenProcessPool:
-        raise SimulationError("the engine crashed in a worker process; run with engine='gillespy2' to compare") from None
+        raise SimulationError(
+            f"a worker process of the engine died; try fewer workers than {workers}, or the other engine"
+        ) from None
     finally:
-        for process in list(getattr(pool, "_processes", {}).values()):
-            if len(finished) < len(blocks):
-                process.terminate()  # a trajectory may run for long; nobody waits for it any more
+        if len(finished) < len(blocks):
+            _end(processes)  # a trajectory may run for long; nobody waits for it any more
         pool.shutdown(wait=True, cancel_futures=True)
         _current = None
+
+
+@contextmanager
+def _calm_forking() -> Iterator[None]:
+    """Start workers with Ctrl-C held back until they ignore it, and without Python's warning about threads.
+
+    The warning (3.12 and later) is about locks that another thread may hold in the child; a worker only runs
+    an engine that no thread of ours has ever used.
+    """
+    before = process_signals.pthread_sigmask(process_signals.SIG_BLOCK, {process_signals.SIGINT})
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+            yield
+    finally:
+        process_signals.pthread_sigmask(process_signals.SIG_SETMASK, before)
+
+
+def _end(processes: list[Any]) -> None:
+    """End worker processes: politely, so that they end what they run, and after two seconds for certain."""
+    for process in processes:
+        process.terminate()
+    deadline = monotonic() + 2.0
+    for process in processes:
+        process.join(max(0.0, deadline - monotonic()))
+        if process.is_alive():
+            process.kill()
 
 
 def _collected(

@@ -1,0 +1,5 @@
+"""``python -m chemlearn``: the command line."""
+
+from chemlearn.cli import main
+
+main()

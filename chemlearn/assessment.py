@@ -1,0 +1,350 @@
+"""The whole question asked of one model: can it learn contrastively, over which range, at what cost?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import get_args
+
+import numpy as np
+import xarray as xr
+
+from chemlearn.curve import UpdateCurve
+from chemlearn.cycle import Cycle, Ensemble, deterministic_curve, firings_per_trajectory, stochastic_curve
+from chemlearn.entropy import Dissipation, dissipation
+from chemlearn.errors import ModelError
+from chemlearn.expression import is_affine
+from chemlearn.kernel import ExponentialKernel, SampledKernel
+from chemlearn.linear import WorkingRange, linear_kernel, step_kernel, step_response, working_range
+from chemlearn.lint import Finding
+from chemlearn.model import Model
+from chemlearn.noise import output_sd
+from chemlearn.simulate import EnsembleInterrupted
+from chemlearn.simulate.ssa import ENGINES
+from chemlearn.update import ThresholdRule, threshold, update_curve
+from chemlearn.verdict import Verdict, judge
+
+Stage = Callable[[str, int, int], None]  #: what is being done, how much of it is done, how much there is
+
+SHARES = np.array([0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 0.9, 1.0])  # of the largest contrast, rate equations
+ENSEMBLE_SHARES = np.array([-1.0, 0.5, 1.0])  # of the largest contrast, stochastic
+STEP_SHARES = (-0.5, -0.1, 0.1, 0.5)  # of the mean, for the step responses
+STAIRCASE = 200
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is assessed; what is None is chosen from the model and filled in.
+
+    Parameters
+    ----------
+    mean : float, optional
+        s̄, mean of the sawtooth; the model's own input value by default.
+    rise, fall : float, optional
+        Durations of the fast and the slow swing: 30 half-times of the kernel, and ten times that.
+    amplitude : float, optional
+        Largest contrast |s_clamped − s_free|: the mean, or what fits into the working range if that is less.
+    rule : str
+        Threshold rule, see :func:`chemlearn.threshold`.
+    margin : float
+        The threshold is the rule's times this. Above 1, since the rule puts it exactly on the slow swing's plateau.
+    tolerance : float
+        Residual of the step response that still counts as adapted.
+    trajectories : int, optional
+        Per amplitude; by default what ``firings`` allow. 0 for no ensemble.
+    firings : float
+        Reaction firings to spend on the ensemble where ``trajectories`` is not given.
+    engine : str
+    seed : int, optional
+    workers : int, optional
+
+    Raises
+    ------
+    ValueError
+        For a setting that makes no sense, by name.
+    """
+
+    mean: float | None = None
+    rise: float | None = None
+    fall: float | None = None
+    amplitude: float | None = None
+    rule: ThresholdRule = "safe"
+    margin: float = 1.2
+    tolerance: float = 0.05
+    trajectories: int | None = None
+    firings: float = 3e7
+    engine: str = "roadrunner"
+    seed: int | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("rise", "fall", "amplitude", "margin", "tolerance", "firings"):
+            value = getattr(self, name)
+            if value is not None and not (np.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be positive, got {value:g}")
+        if self.mean is not None and not np.isfinite(self.mean):
+            raise ValueError(f"mean must be a finite number, got {self.mean}")
+        if self.trajectories is not None and (self.trajectories < 0 or self.trajectories == 1):
+            raise ValueError(f"trajectories must be 0 or at least 2 for an error bar, got {self.trajectories}")
+        for name, allowed in (("rule", get_args(ThresholdRule)), ("engine", ENGINES)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"no {name} named {getattr(self, name)!r}; there are {', '.join(allowed)}")
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Everything that was measured of a model, and the verdict.
+
+    Parameters
+    ----------
+    model : Model
+    settings : Settings
+        With everything that was chosen filled in.
+    findings : tuple of Finding
+    kernel : ExponentialKernel
+        Linear response at the mean.
+    step : SampledKernel
+        From a small finite step at the mean.
+    steps : dict of float to xarray.Dataset
+        Responses to steps of several sizes from the mean: ``time`` and the output.
+    working : WorkingRange
+    cycle : Cycle
+    threshold : float
+        θ, in units of u.
+    closed, deterministic : UpdateCurve
+    cycles : xarray.Dataset
+        u over one period for every amplitude of the deterministic curve.
+    ensemble : Ensemble or None
+    no_ensemble : str
+        Why there is none, or what is missing from it.
+    noise : float
+        Standard deviation of u of one synapse (linear noise approximation); nan without molecules.
+    dissipation : Dissipation
+        At the mean.
+    verdict : Verdict
+    """
+
+    model: Model
+    settings: Settings
+    findings: tuple[Finding, ...]
+    kernel: ExponentialKernel
+    step: SampledKernel
+    steps: dict[float, xr.Dataset]
+    working: WorkingRange
+    cycle: Cycle
+    threshold: float
+    closed: UpdateCurve
+    deterministic: UpdateCurve
+    cycles: xr.Dataset
+    ensemble: Ensemble | None
+    no_ensemble: str
+    noise: float
+    dissipation: Dissipation
+    verdict: Verdict
+
+    def to_datatree(self) -> xr.DataTree:
+        """All numbers as one tree of Datasets, for netCDF."""
+        lags = self.step.times
+        kernel = xr.Dataset(
+            {
+                "linear": ("lag", self.kernel.tail(0, lags)),
+                "finite_step": ("lag", self.step.values),
+                "step_response": ("lag", self.kernel.step_response(lags)),
+                "coefficient": ("component", self.kernel.coefficients.view(float).reshape(-1, 2)[:, 0]),
+                "coefficient_imag": ("component", self.kernel.coefficients.view(float).reshape(-1, 2)[:, 1]),
+                "rate": ("component", self.kernel.rates.view(float).reshape(-1, 2)[:, 0]),
+                "rate_imag": ("component", self.kernel.rates.view(float).reshape(-1, 2)[:, 1]),
+            },
+            {"lag": lags},
+            {"area": self.kernel.area, "first_moment": self.kernel.first_moment, "half_time": self.kernel.half_time},
+        )
+        curves = {"closed_form": self.closed, "rate_equations": self.deterministic}
+        if self.ensemble is not None:
+            curves |= {"single_synapse": self.ensemble.single, "pooled": self.ensemble.pooled}
+        groups = {"kernel": kernel, "working_range": self.working.table, "cycles": self.cycles}
+        for name, curve in curves.items():
+            groups[f"update_{name}"] = _as_dataset(curve)
+        for share, data in self.steps.items():
+            groups[f"step_{share:+g}"] = data
+        if self.ensemble is not None:
+            groups["ensemble"] = self.ensemble.data
+        groups["dissipation"] = self.dissipation.pairs.assign_attrs(
+            rate=self.dissipation.rate, reason=self.dissipation.reason, s=self.dissipation.s
+        )
+        attrs = {k: "" if v is None else v for k, v in asdict(self.settings).items()}
+        root = xr.Dataset(
+            attrs={
+                **attrs,
+                "model": self.model.name,
+                "model_text": self.model.text,
+                "model_fingerprint": self.model.fingerprint,
+                "threshold": self.threshold,
+                "verdict": str(self.verdict),
+            }
+        )
+        return xr.DataTree.from_dict({"/": root, **groups})
+
+
+def _as_dataset(curve: UpdateCurve) -> xr.Dataset:
+    columns = {"update": ("amplitude", curve.updates)}
+    if curve.errors is not None:
+        columns["error"] = ("amplitude", curve.errors)
+    attrs = {"threshold": curve.threshold, "ideal_slope": curve.ideal_slope, "slope": curve.slope, "offset": curve.offset}
+    return xr.Dataset(columns, {"amplitude": curve.amplitudes}, attrs)
+
+
+def assess(model: Model, settings: Settings | None = None, *, stage: Stage | None = None) -> Assessment:
+    """Ask a model whether it can learn contrastively, over which range and at what cost.
+
+    Parameters
+    ----------
+    model : Model
+    settings : Settings, optional
+    stage : callable, optional
+        Called as ``stage(what, done, wanted)`` as the work goes on.
+
+    Returns
+    -------
+    Assessment
+
+    Raises
+    ------
+    ModelError
+        When the model lacks an input or output, or is not complete; the message says how to mend it.
+    ConvergenceError, SimulationError
+        Without a stable steady state at the mean.
+    """
+    settings = settings or Settings()
+    tell = stage or (lambda what, done, wanted: None)
+    model.require(stochastic=False)
+    mean = model.input_value if settings.mean is None else float(settings.mean)
+    model = model.with_values(**{model.input: mean})
+    tell("kernel", 0, 1)
+    kernel = linear_kernel(model)
+    small = 0.01 * (abs(mean) or 1.0)
+    step = step_kernel(model, mean, mean + small)
+    steps = _step_responses(model, mean, kernel)
+    tell("working range", 0, 1)
+    working = working_range(model, tolerance=settings.tolerance)
+    settings = _filled(settings, model, mean, kernel, working)
+    cycle = Cycle(mean, settings.rise, settings.fall)  # type: ignore[arg-type]
+    largest = float(settings.amplitude)  # type: ignore[arg-type]
+    cycle.check(model, np.array([largest]))
+    theta = settings.margin * threshold(
+        settings.rule,
+        amplitude_max=largest,
+        rise=cycle.rise,
+        fall=cycle.fall,
+        kernel_area=kernel.area,
+        first_moment=kernel.first_moment,
+    )
+    tell("update curve: closed form", 0, 1)
+    grid = largest * np.linspace(-1, 1, 81)
+    closed = update_curve(kernel, grid, threshold=theta, rise=cycle.rise, fall=cycle.fall)
+    amplitudes = largest * np.concatenate((-SHARES[::-1], SHARES))
+    deterministic, cycles = deterministic_curve(
+        model,
+        cycle,
+        amplitudes,
+        threshold=theta,
+        kernel=kernel,
+        progress=lambda done, wanted: tell("update curve: rate equations", done, wanted),
+    )
+    cost = dissipation(model, mean)
+    noise = np.nan if model.network.rates_of or not model.species else output_sd(model, mean)
+    ensemble, missing, settings = _ensemble(model, settings, cycle, kernel, theta, largest, tell)
+    return Assessment(
+        model=model,
+        settings=settings,
+        findings=model.findings(),
+        kernel=kernel,
+        step=step,
+        steps=steps,
+        working=working,
+        cycle=cycle,
+        threshold=theta,
+        closed=closed,
+        deterministic=deterministic,
+        cycles=cycles,
+        ensemble=ensemble,
+        no_ensemble=missing,
+        noise=noise,
+        dissipation=cost,
+        verdict=judge(kernel, working, cycle, closed, deterministic, noise=noise),
+    )
+
+
+def _filled(
+    settings: Settings, model: Model, mean: float, kernel: ExponentialKernel, working: WorkingRange
+) -> Settings:
+    """The settings with everything chosen that was left open."""
+    rise = 30.0 * kernel.half_time if settings.rise is None else settings.rise
+    amplitude = abs(mean) or 1.0
+    if not working.reason:
+        amplitude = min(amplitude, *(2 * abs(mean - end) for end in (working.low, working.high) if end != mean))
+    seed = int(np.random.SeedSequence().generate_state(1)[0]) if settings.seed is None else settings.seed
+    return replace(
+        settings,
+        mean=mean,
+        rise=rise,
+        fall=10.0 * rise if settings.fall is None else settings.fall,
+        amplitude=amplitude if settings.amplitude is None else settings.amplitude,
+        seed=seed,
+    )
+
+
+def _step_responses(model: Model, mean: float, kernel: ExponentialKernel) -> dict[float, xr.Dataset]:
+    """Output after steps of several sizes from the mean."""
+    end = max(12.0 * kernel.half_time, 3.0 / float(np.min(kernel.rates.real)))
+    times = end * np.concatenate(([0.0], np.geomspace(1e-5, 1.0, 300)))
+    unit = abs(mean) or 1.0
+    return {
+        share: step_response(model, mean, mean + share * unit, times)[[model.output]].assign_attrs(share=share)
+        for share in STEP_SHARES
+    }
+
+
+def _ensemble(
+    model: Model,
+    settings: Settings,
+    cycle: Cycle,
+    kernel: ExponentialKernel,
+    theta: float,
+    largest: float,
+    tell: Stage,
+) -> tuple[Ensemble | None, str, Settings]:
+    """The stochastic ensemble that the settings allow, why there is none, and the settings with its size."""
+    if settings.trajectories == 0:
+        return None, "not asked for", settings
+    try:
+        model.require(stochastic=True)
+    except ModelError as error:
+        return None, f"deterministic only: {error}", replace(settings, trajectories=0)
+    each = firings_per_trajectory(model, cycle, kernel)
+    count = settings.trajectories
+    if count is None:
+        count = int(min(1000, settings.firings / (each * len(ENSEMBLE_SHARES))))
+        if count < 2:
+            needed = 2 * each * len(ENSEMBLE_SHARES)
+            reason = f"one trajectory takes {each:.2g} reaction firings; allow --firings {needed:.1g} for the smallest ensemble"
+            return None, reason, replace(settings, trajectories=0)
+    affine = all(is_affine(r.law, model.input) for r in model.network.reactions)
+    staircase = STAIRCASE if settings.engine == "gillespy2" or not affine else None
+    settings = replace(settings, trajectories=count)
+    try:
+        ensemble = stochastic_curve(
+            model,
+            cycle,
+            largest * ENSEMBLE_SHARES,
+            threshold=theta,
+            kernel=kernel,
+            trajectories=count,
+            seed=settings.seed,
+            engine=settings.engine,
+            workers=settings.workers,
+            staircase=staircase,
+            progress=lambda done, wanted: tell("update curve: stochastic ensemble", done, wanted),
+        )
+    except EnsembleInterrupted:
+        return None, "interrupted before the first amplitude was finished", settings
+    return ensemble, ensemble.interrupted, settings

@@ -1,0 +1,167 @@
+"""Dissipation of reaction networks: entropy production of the chemistry that moves the output."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from chemlearn.expression import compile_expressions, symbols
+from chemlearn.model import Model
+from chemlearn.network import Reaction
+
+UNIT = "k_B per time unit of the model"
+
+
+@dataclass(frozen=True)
+class Dissipation:
+    """Entropy production rate at a steady state; times temperature it is the heat given off.
+
+    Parameters
+    ----------
+    rate : float
+        σ in k_B per time, of all molecules together; ``inf`` where a reaction runs one way only, ``nan`` where it
+        cannot be told; ``reason`` then says which and why.
+    molecules : float
+        Number of molecules, where the network only shuffles a conserved number of them; ``nan`` otherwise.
+    pairs : xarray.Dataset
+        Over the reversible ``pair``\\ s: ``forward`` and ``backward`` flux, ``contribution`` to σ.
+    s : float
+        Input level.
+    reason : str
+    """
+
+    rate: float
+    molecules: float
+    pairs: xr.Dataset
+    s: float
+    reason: str = ""
+
+    @property
+    def per_molecule(self) -> float:
+        """σ per molecule of the conserved number; ``nan`` where there is none."""
+        return self.rate / self.molecules
+
+    def __str__(self) -> str:
+        if not np.isfinite(self.rate):
+            return f"{'infinite' if np.isinf(self.rate) else 'unknown'}: {self.reason}"
+        each = f" ({self.per_molecule:.6g} per molecule)" if np.isfinite(self.molecules) else ""
+        return f"{self.rate:.6g} {UNIT}{each}"
+
+
+def dissipation(model: Model, s: float | None = None) -> Dissipation:
+    r"""Entropy production rate of a reversible network at its steady state.
+
+    :math:`\sigma = \sum_\rho (J_\rho^+ - J_\rho^-) \ln (J_\rho^+ / J_\rho^-)` over the pairs of opposite reactions
+    (F13, F59; Schnakenberg), in k_B per time. Only reactions that change what moves the output count: the weight that
+    merely reads it is another machine.
+
+    Two reactions are a pair when each undoes the other *and* the ratio of their rates depends on nothing but what
+    they convert: making a molecule with a catalyst and degrading it are not one reaction and its reverse.
+
+    Parameters
+    ----------
+    model : Model
+    s : float, optional
+        Input level; the model's own by default.
+
+    Returns
+    -------
+    Dissipation
+
+    Raises
+    ------
+    ConvergenceError, SimulationError
+        Without a stable steady state.
+    """
+    dynamics = model.dynamics
+    level = dynamics.input_value if s is None else float(s)
+    state = dynamics.steady_state(level)
+    core = {dynamics.variables[i] for i in dynamics.core}
+    relevant = [r for r in model.network.reactions if core & r.net().keys()]
+    if model.network.rates_of or not relevant:
+        reason = "the model has no reactions to count" if not relevant else "a rate rule is no reaction with a reverse"
+        return Dissipation(np.nan, np.nan, _table([], np.empty((2, 0))), level, reason)
+    names = {r.name: i for i, r in enumerate(model.network.reactions)}
+    fluxes = dynamics.rates(state, level)
+    pairs, single, unclear = _pairs(model, relevant)
+    chosen = np.array([[fluxes[names[a.name]], fluxes[names[b.name]]] for a, b in pairs]).T.reshape(2, -1)
+    table = _table(pairs, chosen)
+    molecules = _conserved_number(model, state)
+    if unclear:
+        reason = f"it is not clear which of {', '.join(unclear)} undoes which; give opposite reactions distinct partners"
+        return Dissipation(np.nan, molecules, table, level, reason)
+    one_way = [r.name for r in single if fluxes[names[r.name]] > 0]
+    one_way += [a.name for (a, b), (f, g) in zip(pairs, chosen.T, strict=True) if (f > 0) != (g > 0)]
+    if one_way:
+        reason = f"{', '.join(one_way)} {'run' if len(one_way) > 1 else 'runs'} one way, without a reverse reaction"
+        return Dissipation(np.inf, molecules, table, level, reason)
+    return Dissipation(float(table.contribution.sum()), molecules, table, level)
+
+
+def _table(pairs: list[tuple[Reaction, Reaction]], fluxes: np.ndarray) -> xr.Dataset:
+    forward, backward = fluxes
+    with np.errstate(all="ignore"):
+        # log1p keeps the digits where the two fluxes are nearly equal, as they are near detailed balance
+        contribution = (forward - backward) * np.log1p((forward - backward) / backward)
+    return xr.Dataset(
+        {
+            "forward": ("pair", forward),
+            "backward": ("pair", backward),
+            "contribution": ("pair", np.where(forward == backward, 0.0, contribution)),
+        },
+        {"pair": [f"{a.name} / {b.name}" for a, b in pairs]},
+        {"units": UNIT},
+    )
+
+
+def _pairs(
+    model: Model, reactions: list[Reaction]
+) -> tuple[list[tuple[Reaction, Reaction]], list[Reaction], list[str]]:
+    """Pairs of opposite reactions, reactions without a reverse, and names where several matches fit."""
+    sides: dict[tuple[frozenset, frozenset], list[Reaction]] = defaultdict(list)  # type: ignore[type-arg]
+    for reaction in reactions:
+        sides[frozenset(reaction.reactants), frozenset(reaction.products)].append(reaction)
+    pairs: list[tuple[Reaction, Reaction]] = []
+    single: list[Reaction] = []
+    unclear: list[str] = []
+    for (left, right), forward in sides.items():
+        backward = sides.get((right, left), [])
+        fits = {f.name: [b for b in backward if b is not f and _undoes(model, f, b)] for f in forward}
+        for f in forward:
+            if not fits[f.name]:
+                single.append(f)
+            elif len(fits[f.name]) > 1 or sum(fits[f.name][0] in others for others in fits.values()) > 1:
+                unclear.append(f.name)
+            elif (fits[f.name][0], f) not in pairs:
+                pairs.append((f, fits[f.name][0]))
+    return pairs, single, unclear
+
+
+def _undoes(model: Model, forward: Reaction, backward: Reaction) -> bool:
+    """Whether the ratio of two opposite rates depends only on the amounts that they convert."""
+    network = model.network
+    converted = {name for name, _ in (*forward.reactants, *forward.products)}
+    bystanders = (symbols(forward.law) | symbols(backward.law)) & set(network.variables) - converted
+    if not bystanders:
+        return True
+    generator = np.random.default_rng(7)
+    values = {n: np.full(8, generator.uniform(5.0, 50.0)) for n in network.variables}
+    values |= {n: np.full(8, v) for n, v in network.constants.items()}
+    values |= {n: generator.uniform(5.0, 50.0, 8) for n in bystanders}
+    evaluate = compile_expressions([forward.law, backward.law], list(values))
+    with np.errstate(all="ignore"):
+        up, down = (np.broadcast_to(v, (8,)) for v in evaluate(list(values.values())))
+        ratio = up / down
+    return bool(np.all(np.isfinite(ratio)) and np.ptp(ratio) <= 1e-9 * np.max(np.abs(ratio)))
+
+
+def _conserved_number(model: Model, state: np.ndarray) -> float:
+    """Number of molecules in the core, where every reaction turns one into one; nan elsewhere."""
+    dynamics = model.dynamics
+    changes = dynamics.stoichiometry[dynamics.core]
+    moving = np.any(changes != 0, axis=0)
+    conserved = bool(np.all(changes.sum(axis=0) == 0) and np.all(np.abs(changes[:, moving]).sum(axis=0) == 2))
+    return float(state[dynamics.core].sum()) if conserved else np.nan

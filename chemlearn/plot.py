@@ -1,0 +1,185 @@
+"""Pictures of what an assessment found; every function returns a matplotlib Figure and writes nothing.
+
+Colours are Okabe and Ito's, which colour-blind readers can tell apart; curves also differ in line and marker.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from chemlearn.assessment import Assessment
+from chemlearn.curve import UpdateCurve
+
+BLUE, ORANGE, GREEN, PURPLE, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#666666"
+
+_SIZE = (6.4, 4.0)
+
+
+def _figure(rows: int = 1, size: tuple[float, float] = _SIZE, **how: object) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, 1, squeeze=False, **how)[:, 0]  # type: ignore[arg-type]
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.tick_params(labelsize=9)
+    return figure, axes
+
+
+def _zero_line(ax: Axes) -> None:
+    ax.axhline(0, color=GREY, linewidth=0.8, zorder=0)
+
+
+def kernel(found: Assessment) -> Figure:
+    """The memory kernel: linear response from the Jacobian, and from a small finite step."""
+    figure, (ax,) = _figure()
+    end = min(found.step.duration, 12 * found.kernel.half_time)
+    lags = np.concatenate(([0.0], np.geomspace(1e-4, 1.0, 600))) * end
+    values = found.kernel.tail(0, lags)
+    _zero_line(ax)
+    ax.fill_between(lags, values, where=values > 0, color=BLUE, alpha=0.15, linewidth=0)
+    ax.fill_between(lags, values, where=values < 0, color=ORANGE, alpha=0.15, linewidth=0)
+    ax.plot(lags, values, color=BLUE, label="linear response (Jacobian)")
+    marks = end * np.unique(np.concatenate((np.geomspace(1e-3, 1, 16), np.linspace(0, 1, 13)[1:])))
+    ax.plot(marks, found.step.tail(0, marks), "o", color=ORANGE, ms=4, mfc="none", label="finite step of 1 %")
+    if found.kernel.delta:
+        ax.annotate(
+            f"+ {found.kernel.delta:.3g} δ(t)", (0, 0.9), (0.06, 0.9), xycoords="axes fraction", fontsize=10,
+            arrowprops={"arrowstyle": "-|>", "color": BLUE}, color=BLUE, va="center",
+        )  # fmt: skip
+    _symmetric_log_if_spiky(ax, values)
+    ax.set_xlabel("lag t (time unit of the model)")
+    ax.set_ylabel(f"K(t): {found.model.output} per {found.model.input} and time")
+    ax.legend(frameon=False, fontsize=9, loc="upper right" if abs(values.max()) >= abs(values.min()) else "lower right")
+    return figure
+
+
+def _symmetric_log_if_spiky(ax: Axes, values: np.ndarray) -> None:
+    """A fast spike would hide the slow lobe of opposite sign: compress the axis, but say so."""
+    highest = float(np.max(np.abs(values)))
+    other = min(abs(float(values.max())), abs(float(values.min())))
+    if 0 < other < 0.02 * highest:
+        ax.set_yscale("symlog", linthresh=other)
+        ax.set_title("vertical axis linear near zero, logarithmic beyond", fontsize=8, color=GREY, loc="left")
+
+
+def step_response(found: Assessment) -> Figure:
+    """Output after steps of the input of several sizes, per unit of input."""
+    figure, (ax,) = _figure()
+    _zero_line(ax)
+    colours = {-0.5: SKY, -0.1: BLUE, 0.1: ORANGE, 0.5: PURPLE}
+    end = 0.0
+    for share, data in found.steps.items():
+        size = share * (abs(found.cycle.mean) or 1.0)
+        u = data[found.model.output].values
+        end = float(data.time.values[-1])
+        style = "--" if share < 0 else "-"
+        label = f"step of {share:+.0%}"
+        ax.plot(data.time.values, (u - u[0]) / size, style, color=colours[share], label=label, linewidth=1.4)
+    times = np.linspace(0, end, 400)
+    ax.plot(times, found.kernel.step_response(times), ":", color="black", linewidth=1.6, label="linear response")
+    ax.set_xlabel("time after the step (time unit of the model)")
+    ax.set_ylabel(f"change of {found.model.output} per change of {found.model.input}")
+    ax.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def update(found: Assessment) -> Figure:
+    """The update curve by every method, with the ideal contrastive rule."""
+    figure, (ax,) = _figure(size=(6.4, 4.6))
+    ideal = found.closed.ideal_slope
+    largest = float(found.closed.amplitudes[-1])
+    _zero_line(ax)
+    ax.axvline(0, color=GREY, linewidth=0.8, zorder=0)
+    ax.plot([-largest, largest], [-largest, largest], "--", color=GREY, linewidth=1.2, label="ideal, Δw = |M₁| A")
+    ax.plot(found.closed.amplitudes, found.closed.updates / ideal, color=BLUE, label="closed form from the kernel")
+    curve = found.deterministic
+    ax.plot(curve.amplitudes, curve.updates / ideal, "s", color=ORANGE, ms=5, mfc="none", label="full rate equations")
+    if found.ensemble is not None:
+        for curve, colour, mark, label, aside in (
+            (found.ensemble.pooled, GREEN, "o", "stochastic, synapses pooled", -0.012),
+            (found.ensemble.single, PURPLE, "^", "stochastic, one synapse alone", 0.012),
+        ):
+            _with_errors(ax, curve, ideal, colour, mark, label, aside * largest)
+    reach = 1.6 * largest  # one noisy synapse must not squeeze the curve; its bars may leave the frame
+    ax.set_ylim(max(-reach, ax.get_ylim()[0]), min(reach, ax.get_ylim()[1]))
+    ax.set_xlabel(f"contrast A = clamped − free (units of {found.model.input})")
+    ax.set_ylabel(f"update Δw / |M₁| (units of {found.model.input})")
+    ax.legend(frameon=False, fontsize=9, loc="upper left")
+    return figure
+
+
+def _with_errors(
+    ax: Axes, curve: UpdateCurve, ideal: float, colour: str, mark: str, label: str, aside: float
+) -> None:
+    count = "± 1 standard error"
+    ax.errorbar(
+        curve.amplitudes + aside, curve.updates / ideal, curve.errors / ideal,  # type: ignore[operator]
+        fmt=mark, color=colour, ms=5, capsize=3, linewidth=1.2, label=f"{label} ({count})",
+    )  # fmt: skip
+
+
+def cycle(found: Assessment) -> Figure:
+    """One learning cycle: what the input does, what the output makes of it, and what the threshold lets through."""
+    figure, (above, below) = _figure(2, (6.4, 4.8), sharex=True, height_ratios=[1, 1.6])
+    times = found.cycles.time.values
+    largest = float(found.cycles.amplitude.values[-1])
+    shown = found.cycles.u.isel(amplitude=-1).values
+    above.plot(times, found.cycle.signal(largest)(times[:-1]).tolist() + [found.cycle.mean - largest / 2], color=BLUE)
+    above.set_ylabel(f"input {found.model.input}")
+    _zero_line(below)
+    below.axhspan(-found.threshold, found.threshold, color=GREY, alpha=0.15, linewidth=0, label="below threshold, not heard")
+    heard = np.abs(shown) >= found.threshold
+    below.fill_between(times, shown, where=heard, color=GREEN, alpha=0.3, linewidth=0, label="adds to the weight")
+    below.plot(times, shown, color=ORANGE, label=f"{found.model.output}, rate equations")
+    below.set_ylabel(f"{found.model.output} − its level at rest")
+    below.set_xlabel("time (time unit of the model)")
+    below.legend(frameon=False, fontsize=9)
+    above.set_title(f"one cycle at the largest contrast, {largest:.3g}", fontsize=9, loc="left")
+    return figure
+
+
+def working_range(found: Assessment) -> Figure:
+    """Residual, size and speed of the response against the input level."""
+    figure, (above, below) = _figure(2, (6.4, 5.0), sharex=True)
+    table, working = found.working.table, found.working
+    residual = np.maximum(table.residual.values, 1e-6)
+    above.loglog(table.s.values, residual, "-", color=BLUE, label="residual after a step / peak")
+    above.axhline(working.tolerance, color=ORANGE, linestyle="--", linewidth=1.2, label=f"tolerance {working.tolerance:g}")
+    if not working.reason:
+        for ax in (above, below):
+            ax.axvspan(working.low, working.high, color=GREEN, alpha=0.12, linewidth=0)
+        above.plot([], [], color=GREEN, alpha=0.3, linewidth=8, label="working range")
+    above.axvline(abs(found.cycle.mean) or 1.0, color=GREY, linewidth=0.8, linestyle=":")
+    above.set_ylabel("residual")
+    above.legend(frameon=False, fontsize=9)
+    moment = np.abs(table.first_moment.values)
+    below.loglog(table.s.values, moment, "-", color=PURPLE, label="|M₁|, gain of the update")
+    below.loglog(table.s.values, table.half_time.values, "--", color=ORANGE, label="half-time")
+    below.set_xlabel(f"input level {found.model.input}")
+    below.set_ylabel("|M₁| and half-time")
+    below.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def dissipation(found: Assessment) -> Figure | None:
+    """Contribution of each pair of opposite reactions to the entropy production; None where it is not finite."""
+    pairs = found.dissipation.pairs
+    if not np.isfinite(found.dissipation.rate) or not pairs.sizes["pair"]:
+        return None
+    order = np.argsort(pairs.contribution.values)[-14:]
+    figure, (ax,) = _figure(size=(6.4, 1.2 + 0.28 * len(order)))
+    names = [str(n).replace(" / ", " ⇌ ") for n in pairs.pair.values[order]]
+    ax.barh(names, pairs.contribution.values[order], color=BLUE)
+    ax.set_xlabel(f"entropy production at {found.model.input} = {found.dissipation.s:.3g} (k_B per time unit)")
+    return figure
+
+
+FIGURES = {
+    "update": update,
+    "kernel": kernel,
+    "step_response": step_response,
+    "cycle": cycle,
+    "working_range": working_range,
+    "dissipation": dissipation,
+}

@@ -1,0 +1,162 @@
+"""The verdict: can this synapse learn contrastively, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from chemlearn.curve import BAND, UpdateCurve, linear_range
+from chemlearn.cycle import Cycle
+from chemlearn.kernel import ExponentialKernel
+from chemlearn.linear import WorkingRange
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One condition of the verdict.
+
+    Parameters
+    ----------
+    holds : bool
+    text : str
+        What was asked and what was found, in one sentence.
+    """
+
+    holds: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a synapse learns contrastively.
+
+    Parameters
+    ----------
+    contrastive : bool
+        All conditions hold.
+    reasons : tuple of Reason
+    advice : tuple of str
+        What would mend it, or what to keep in mind.
+    """
+
+    contrastive: bool
+    reasons: tuple[Reason, ...]
+    advice: tuple[str, ...]
+
+    @property
+    def headline(self) -> str:
+        """``"contrastive"`` or ``"not contrastive"``."""
+        return "contrastive" if self.contrastive else "not contrastive"
+
+    def __str__(self) -> str:
+        lines = [self.headline]
+        lines += [f"  {'+' if r.holds else '-'} {r.text}" for r in self.reasons]
+        lines += [f"  > {text}" for text in self.advice]
+        return "\n".join(lines)
+
+
+def judge(
+    kernel: ExponentialKernel,
+    working: WorkingRange,
+    cycle: Cycle,
+    closed: UpdateCurve,
+    deterministic: UpdateCurve,
+    *,
+    noise: float = np.nan,
+) -> Verdict:
+    """Weigh what was measured.
+
+    Parameters
+    ----------
+    kernel : ExponentialKernel
+        Linear kernel at the mean input.
+    working : WorkingRange
+    cycle : Cycle
+    closed, deterministic : UpdateCurve
+        From the kernel, and from the full rate equations.
+    noise : float
+        Standard deviation of u of one synapse; ``nan`` where there is no molecular noise.
+    """
+    reasons = [_lobes(kernel), _adaptation(kernel, working), _timing(cycle)]
+    reasons += [_curve(closed, "the closed form from the kernel"), _curve(deterministic, "the full rate equations")]
+    contrastive = all(r.holds for r in reasons)
+    advice = [*_mending(kernel, cycle, reasons), *_noise(noise, kernel, cycle, deterministic, contrastive)]
+    return Verdict(contrastive, tuple(reasons), tuple(advice))
+
+
+def _lobes(kernel: ExponentialKernel) -> Reason:
+    lobes = kernel.lobes
+    if len(lobes) < 2:
+        return Reason(False, "the kernel has one lobe: the output follows the input itself, not its change")
+    if kernel.first_moment >= 0:
+        text = f"the kernel has {len(lobes)} lobes, but its first moment is {kernel.first_moment:.4g}, not negative"
+        if lobes[0].area < 0:
+            text += ": the output falls when the input rises, so an update would have the wrong sign"
+        return Reason(False, text)
+    return Reason(True, f"the kernel has {len(lobes)} lobes of opposite sign; its first moment is {kernel.first_moment:.4g}")
+
+
+def _adaptation(kernel: ExponentialKernel, working: WorkingRange) -> Reason:
+    text = f"after a step the output comes back to within {kernel.residual:.2g} of its peak"
+    return Reason(not working.reason, f"{text} ({working.tolerance:g} is asked for); working range of s: {working}")
+
+
+def _timing(cycle: Cycle) -> Reason:
+    ratio = cycle.fall / cycle.rise
+    if ratio > 1:
+        return Reason(True, f"free to clamped is {ratio:.3g} times as fast as back, so a threshold can tell them apart")
+    if ratio == 1:
+        return Reason(False, "free to clamped is as fast as clamped to free: the two swings cancel whatever the kernel")
+    text = f"free to clamped is {1 / ratio:.3g} times as slow as back: a threshold keeps the wrong swing (fast >= slow)"
+    return Reason(False, text)
+
+
+def _curve(curve: UpdateCurve, how: str) -> Reason:
+    found = [linear_range(curve, sign=sign) for sign in (1, -1)]
+    missing = [r.reason for r in found if r.reason]
+    if missing:
+        return Reason(False, f"by {how} the update has no linear range: {missing[0]}")
+    slopes = " and ".join(f"{r.slope:.3f}" for r in found)
+    ends = f"{found[0].amplitude_min:.3g} to {found[0].amplitude_max:.3g}"
+    good = all(BAND[0] <= r.slope <= BAND[1] for r in found)
+    text = f"by {how} the update has slope {slopes} (in units of |M₁|, upward and downward) for contrasts {ends}"
+    return Reason(good, text if good else f"{text}; {BAND[0]} to {BAND[1]} is asked for")
+
+
+def _mending(kernel: ExponentialKernel, cycle: Cycle, reasons: list[Reason]) -> list[str]:
+    lobes, adaptation, timing, *curves = reasons
+    if not timing.holds:
+        return ["make the rise shorter than the fall (--rise, --fall)"]
+    if not lobes.holds:
+        if kernel.first_moment >= 0 and len(kernel.lobes) > 1 and kernel.lobes[0].area < 0:
+            return ["read out the complement of u (--output), or let the weight fall where u rises"]
+        return ["let the output regulate its own removal through something that integrates it (integral feedback)"]
+    # along a ramp the part of u that follows s itself grows with the ramp's length, the part that follows ds/dt does not
+    leak = abs(kernel.area) * cycle.rise / (2 * abs(kernel.first_moment))
+    if not all(c.holds for c in curves) and leak > 0.1:
+        return [
+            f"the imperfect adaptation adds {leak:.2g} of the wanted response by the end of the fast ramp: adapt better, "
+            f"or shorten the ramps (now {cycle.rise / kernel.half_time:.3g} half-times)"
+        ]
+    if not adaptation.holds:
+        return ["move the mean into a range where the output adapts, or strengthen the feedback"]
+    return []
+
+
+def _noise(
+    noise: float, kernel: ExponentialKernel, cycle: Cycle, curve: UpdateCurve, contrastive: bool
+) -> list[str]:
+    """How a single synapse fares with its own molecular noise."""
+    if not (contrastive and noise > 0):
+        return []
+    largest = float(np.max(curve.amplitudes))
+    response = abs(kernel.first_moment) * largest / cycle.rise
+    text = f"molecular noise: u of one synapse scatters by {noise:.3g}, the fast swing moves it by {response:.3g} at most"
+    if curve.threshold >= 3 * noise:
+        return [f"{text}; the threshold of {curve.threshold:.3g} stands clear of the noise"]
+    factor = (3 * noise / curve.threshold) ** 2
+    return [
+        f"{text}, the threshold is {curve.threshold:.3g}: one synapse of this size cannot tell the swings apart by a "
+        f"threshold; about {factor:.2g} times the molecules, or as many synapses pooled before the threshold, could"
+    ]
