@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from chemlearn.report import write_report
     from chemlearn.signal import Signal
     from chemlearn.simulate import EnsembleInterrupted, load, repeat, save, simulate_ode, simulate_ssa
-    from chemlearn.update import thresholded, threshold, update_curve
+    from chemlearn.update import threshold, thresholded, update_curve
     from chemlearn.verdict import Verdict
 
 _HOMES = {
@@ -40,7 +40,8 @@ _HOMES = {
     "cycle": "Cycle Ensemble deterministic_curve periodic_response stochastic_curve",
     "entropy": "Dissipation dissipation",
     "errors": "ConvergenceError ModelError SimulationError",
-    "kernel": "ExponentialKernel Kernel SampledKernel celani_vergassola exponential high_pass integral_feedback",
+    "kernel": "ExponentialKernel Kernel SampledKernel celani_vergassola exponential high_pass "
+    "integral_feedback",
     "linear": "WorkingRange linear_kernel step_kernel step_response working_range",
     "lint": "Finding",
     "model": "Model",
@@ -54,7 +55,52 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+__all__ = [
+    "Assessment",
+    "ConvergenceError",
+    "Cycle",
+    "Dissipation",
+    "Ensemble",
+    "EnsembleInterrupted",
+    "ExponentialKernel",
+    "Finding",
+    "Kernel",
+    "LinearRange",
+    "Model",
+    "ModelError",
+    "SampledKernel",
+    "Settings",
+    "Signal",
+    "SimulationError",
+    "UpdateCurve",
+    "Verdict",
+    "WorkingRange",
+    "assess",
+    "celani_vergassola",
+    "deterministic_curve",
+    "dissipation",
+    "exponential",
+    "high_pass",
+    "integral_feedback",
+    "linear_kernel",
+    "linear_range",
+    "load",
+    "output_sd",
+    "periodic_response",
+    "repeat",
+    "save",
+    "shipped_models",
+    "simulate_ode",
+    "simulate_ssa",
+    "step_kernel",
+    "step_response",
+    "stochastic_curve",
+    "threshold",
+    "thresholded",
+    "update_curve",
+    "working_range",
+    "write_report",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,9 +10,16 @@ import numpy as np
 import xarray as xr
 
 from chemlearn.curve import UpdateCurve
-from chemlearn.cycle import Cycle, Ensemble, deterministic_curve, firings_per_trajectory, stochastic_curve
+from chemlearn.cycle import (
+    Cycle,
+    Ensemble,
+    deterministic_curve,
+    firings_per_trajectory,
+    steady_output,
+    stochastic_curve,
+)
 from chemlearn.entropy import Dissipation, dissipation
-from chemlearn.errors import ModelError
+from chemlearn.errors import ModelError, SimulationError
 from chemlearn.expression import is_affine
 from chemlearn.kernel import ExponentialKernel, SampledKernel
 from chemlearn.linear import WorkingRange, linear_kernel, step_kernel, step_response, working_range
@@ -26,7 +33,9 @@ from chemlearn.verdict import Verdict, judge
 
 Stage = Callable[[str, int, int], None]  #: what is being done, how much of it is done, how much there is
 
-SHARES = np.array([0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 0.9, 1.0])  # of the largest contrast, rate equations
+SHARES = np.array(
+    [0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 0.9, 1.0]
+)  # of the largest contrast, rate equations
 ENSEMBLE_SHARES = np.array([-1.0, 0.5, 1.0])  # of the largest contrast, stochastic
 STEP_SHARES = (-0.5, -0.1, 0.1, 0.5)  # of the mean, for the step responses
 STAIRCASE = 200
@@ -43,11 +52,13 @@ class Settings:
     rise, fall : float, optional
         Durations of the fast and the slow swing: 30 half-times of the kernel, and ten times that.
     amplitude : float, optional
-        Largest contrast |s_clamped − s_free|: the mean, or what fits into the working range if that is less.
+        Largest contrast |s_clamped − s_free|: the mean, or what fits into the working range if that is
+        less, but at least a tenth of the mean.
     rule : str
         Threshold rule, see :func:`chemlearn.threshold`.
     margin : float
-        The threshold is the rule's times this. Above 1, since the rule puts it exactly on the slow swing's plateau.
+        The threshold is the rule's times this. Above 1, since the rule puts it exactly on the slow swing's
+        plateau.
     tolerance : float
         Residual of the step response that still counts as adapted.
     trajectories : int, optional
@@ -85,7 +96,13 @@ class Settings:
         if self.mean is not None and not np.isfinite(self.mean):
             raise ValueError(f"mean must be a finite number, got {self.mean}")
         if self.trajectories is not None and (self.trajectories < 0 or self.trajectories == 1):
-            raise ValueError(f"trajectories must be 0 or at least 2 for an error bar, got {self.trajectories}")
+            raise ValueError(
+                f"trajectories must be 0 or at least 2 for an error bar, got {self.trajectories}"
+            )
+        for name, least in (("seed", 0), ("workers", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
         for name, allowed in (("rule", get_args(ThresholdRule)), ("engine", ENGINES)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"no {name} named {getattr(self, name)!r}; there are {', '.join(allowed)}")
@@ -106,7 +123,8 @@ class Assessment:
     step : SampledKernel
         From a small finite step at the mean.
     steps : dict of float to xarray.Dataset
-        Responses to steps of several sizes from the mean: ``time`` and the output.
+        Responses to steps of several sizes, as shares of the mean: ``time`` and the output, whose level
+        before the step is in ``attrs["rest"]``. Sizes from which the model does not come back are left out.
     working : WorkingRange
     cycle : Cycle
     threshold : float
@@ -150,13 +168,13 @@ class Assessment:
                 "linear": ("lag", self.kernel.tail(0, lags)),
                 "finite_step": ("lag", self.step.values),
                 "step_response": ("lag", self.kernel.step_response(lags)),
-                "coefficient": ("component", self.kernel.coefficients.view(float).reshape(-1, 2)[:, 0]),
-                "coefficient_imag": ("component", self.kernel.coefficients.view(float).reshape(-1, 2)[:, 1]),
-                "rate": ("component", self.kernel.rates.view(float).reshape(-1, 2)[:, 0]),
-                "rate_imag": ("component", self.kernel.rates.view(float).reshape(-1, 2)[:, 1]),
+                "coefficient": ("component", self.kernel.coefficients.real),
+                "coefficient_imag": ("component", self.kernel.coefficients.imag),
+                "rate": ("component", self.kernel.rates.real),
+                "rate_imag": ("component", self.kernel.rates.imag),
             },
             {"lag": lags},
-            {"area": self.kernel.area, "first_moment": self.kernel.first_moment, "half_time": self.kernel.half_time},
+            {name: getattr(self.kernel, name) for name in ("area", "first_moment", "half_time", "delta")},
         )
         curves = {"closed_form": self.closed, "rate_equations": self.deterministic}
         if self.ensemble is not None:
@@ -172,6 +190,7 @@ class Assessment:
             rate=self.dissipation.rate, reason=self.dissipation.reason, s=self.dissipation.s
         )
         attrs = {k: "" if v is None else v for k, v in asdict(self.settings).items()}
+        attrs["seed"] = str(self.settings.seed)  # may be more than a netCDF integer holds
         root = xr.Dataset(
             attrs={
                 **attrs,
@@ -189,7 +208,7 @@ def _as_dataset(curve: UpdateCurve) -> xr.Dataset:
     columns = {"update": ("amplitude", curve.updates)}
     if curve.errors is not None:
         columns["error"] = ("amplitude", curve.errors)
-    attrs = {"threshold": curve.threshold, "ideal_slope": curve.ideal_slope, "slope": curve.slope, "offset": curve.offset}
+    attrs = {name: getattr(curve, name) for name in ("threshold", "ideal_slope", "slope", "offset")}
     return xr.Dataset(columns, {"amplitude": curve.amplitudes}, attrs)
 
 
@@ -221,6 +240,7 @@ def assess(model: Model, settings: Settings | None = None, *, stage: Stage | Non
     model = model.with_values(**{model.input: mean})
     tell("kernel", 0, 1)
     kernel = linear_kernel(model)
+    _require_memory(model, kernel)
     small = 0.01 * (abs(mean) or 1.0)
     step = step_kernel(model, mean, mean + small)
     steps = _step_responses(model, mean, kernel)
@@ -274,14 +294,36 @@ def assess(model: Model, settings: Settings | None = None, *, stage: Stage | Non
     )
 
 
+def _require_memory(model: Model, kernel: ExponentialKernel) -> None:
+    """Refuse a model whose output does not depend on the history of its input: no question is left to ask."""
+    name, parts = f"{model.origin}: the output {model.output!r}", np.abs(kernel.coefficients / kernel.rates)
+    answer = float(np.max(np.abs(kernel.step_response(kernel.lags)), initial=abs(kernel.area)))
+    if not answer > 1e-9 * (abs(kernel.delta) + float(np.sum(parts))):
+        raise ModelError(
+            f"{name} does not answer small changes of the input {model.input!r} at {model.input_value:g}; "
+            f"take another output (--output) or another mean (--mean)"
+        )
+    if not parts.size or not kernel.first_moment:
+        raise ModelError(
+            f"{name} follows the input {model.input!r} at once and remembers nothing of it, so it "
+            "cannot tell a change; "
+            f"take another output (--output)"
+        )
+
+
 def _filled(
     settings: Settings, model: Model, mean: float, kernel: ExponentialKernel, working: WorkingRange
 ) -> Settings:
     """The settings with everything chosen that was left open."""
-    rise = 30.0 * kernel.half_time if settings.rise is None else settings.rise
+    slowest = float(
+        np.log(2) / np.min(kernel.rates.real)
+    )  # where the output mostly jumps at once, with no half-time
+    rise = 30.0 * (kernel.half_time or slowest) if settings.rise is None else settings.rise
     amplitude = abs(mean) or 1.0
-    if not working.reason:
-        amplitude = min(amplitude, *(2 * abs(mean - end) for end in (working.low, working.high) if end != mean))
+    if not working.reason and mean:
+        ends = ((working.low, working.open_low), (working.high, working.open_high))
+        fits = min((2 * abs(mean - end) for end, still_open in ends if not still_open), default=amplitude)
+        amplitude = min(amplitude, max(fits, 0.1 * amplitude))
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if settings.seed is None else settings.seed
     return replace(
         settings,
@@ -298,10 +340,15 @@ def _step_responses(model: Model, mean: float, kernel: ExponentialKernel) -> dic
     end = max(12.0 * kernel.half_time, 3.0 / float(np.min(kernel.rates.real)))
     times = end * np.concatenate(([0.0], np.geomspace(1e-5, 1.0, 300)))
     unit = abs(mean) or 1.0
-    return {
-        share: step_response(model, mean, mean + share * unit, times)[[model.output]].assign_attrs(share=share)
-        for share in STEP_SHARES
-    }
+    rest = steady_output(model, mean)
+    found = {}
+    for share in STEP_SHARES:
+        try:
+            data = step_response(model, mean, mean + share * unit, times)
+        except SimulationError:
+            continue  # the model blows up after so large a step
+        found[share] = data[[model.output]].assign_attrs(share=share, rest=rest)
+    return found
 
 
 def _ensemble(
@@ -325,8 +372,11 @@ def _ensemble(
     if count is None:
         count = int(min(1000, settings.firings / (each * len(ENSEMBLE_SHARES))))
         if count < 2:
-            needed = 2 * each * len(ENSEMBLE_SHARES)
-            reason = f"one trajectory takes {each:.2g} reaction firings; allow --firings {needed:.1g} for the smallest ensemble"
+            needed = 2.1 * each * len(ENSEMBLE_SHARES)
+            reason = (
+                f"one trajectory takes {each:.2g} reaction firings; allow --firings {needed:.2g} "
+                "for the smallest ensemble"
+            )
             return None, reason, replace(settings, trajectories=0)
     affine = all(is_affine(r.law, model.input) for r in model.network.reactions)
     staircase = STAIRCASE if settings.engine == "gillespy2" or not affine else None

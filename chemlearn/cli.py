@@ -1,4 +1,4 @@
-"""The command line: assess, models, check, simulate, kernel. Heavy imports wait until a command needs them."""
+"""The command line: assess, models, check, simulate, kernel; heavy imports wait until they are needed."""
 
 from __future__ import annotations
 
@@ -8,27 +8,48 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from chemlearn import terminal
 
 if TYPE_CHECKING:
     from chemlearn.model import Model
     from chemlearn.signal import Signal
 
+
+class _Commands(TyperGroup):
+    """Commands of which Ctrl-C ends with a sentence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("chemlearn: interrupted; nothing was written", file=sys.stderr)
+            raise SystemExit(130) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Chemistry that learns: reaction networks as contrastive synapses, how well they learn and at what cost.",
+    help="Chemistry that learns: reaction networks as contrastive synapses, how well they learn "
+    "and at what cost.",
 )
 
-Source = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a shipped model, or an Antimony or SBML file.")]
-Values = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter; repeatable.")]
+Source = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Name of a shipped model, or an Antimony or SBML file.")
+]
+Values = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter; repeatable.")
+]
 Input = Annotated[str, typer.Option(help="Constant that the signal drives.")]
 Output = Annotated[str, typer.Option(help="Variable that the weight update reads.")]
 Weight = Annotated[str, typer.Option(help="The learned weight.")]
 Split = Annotated[bool, typer.Option("--split", help="Split reversible reactions with a net law into two.")]
 Engine = Annotated[str, typer.Option(help="Stochastic engine: roadrunner or gillespy2.")]
-Seed = Annotated[int | None, typer.Option(help="Root seed; drawn and recorded by default.")]
-Workers = Annotated[int | None, typer.Option(help="Processes; all cores by default.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Root seed; drawn and recorded by default.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")]
 
 
 def main() -> None:
@@ -40,9 +61,6 @@ def main() -> None:
     except (ModelError, SimulationError, ConvergenceError, _Usage) as error:
         print(f"chemlearn: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("chemlearn: interrupted; nothing was written", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 class _Usage(Exception):
@@ -57,7 +75,7 @@ def _load(source: str, values: list[str] | None, input: str, output: str, weight
 
 
 def _assignment(text: str) -> tuple[str, float]:
-    name, sign, number = text.partition("=")
+    name, _, number = text.partition("=")
     try:
         return name.strip(), float(number)
     except ValueError:
@@ -75,58 +93,28 @@ def _numbers(text: str, option: str, names: str) -> list[float]:
     return numbers
 
 
-def _table(rows: list[tuple[str, str]], title: str = "") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title or None, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
-    for label, text in rows:
-        table.add_row(label, text)
-    Console(soft_wrap=not sys.stdout.isatty(), highlight=False).print(table, markup=False)
-
-
-def _progress() -> tuple[Callable[[str, int, int], None], Callable[[], None]]:
-    """How stages are reported, and how reporting ends: a bar on a terminal, plain lines elsewhere."""
-    if not sys.stderr.isatty():
-        said: dict[str, int] = {}
-
-        def say(what: str, done: int, wanted: int) -> None:
-            quarter = 4 * done // max(wanted, 1)
-            if said.get(what, -1) < quarter:
-                said[what] = quarter
-                print(f"{what}{f': {done} of {wanted}' if done else ''}", file=sys.stderr, flush=True)
-
-        return say, lambda: None
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
-    bar.start()
-    tasks: dict[str, Any] = {}
-
-    def show(what: str, done: int, wanted: int) -> None:
-        if what not in tasks:
-            for task in tasks.values():
-                bar.update(task, visible=False)
-            tasks[what] = bar.add_task(what, total=wanted)
-        bar.update(tasks[what], completed=done, total=wanted)
-
-    return show, bar.stop
-
-
 @app.command()
 def assess(
     source: Source,
     folder: Annotated[Path | None, typer.Option("-o", "--folder", help="Where the report goes.")] = None,
     values: Values = None,
     mean: Annotated[float | None, typer.Option(help="Mean input; the model's own by default.")] = None,
-    rise: Annotated[float | None, typer.Option(help="Time from free to clamped; 30 kernel half-times by default.")] = None,
-    fall: Annotated[float | None, typer.Option(help="Time back from clamped to free; ten times --rise by default.")] = None,
-    amplitude: Annotated[float | None, typer.Option(help="Largest contrast; fits the working range by default.")] = None,
-    rule: Annotated[str, typer.Option(help="Threshold: safe, down_ramp, geometric, arithmetic or eq45.")] = "safe",
+    rise: Annotated[
+        float | None, typer.Option(help="Time from free to clamped; 30 kernel half-times by default.")
+    ] = None,
+    fall: Annotated[
+        float | None, typer.Option(help="Time back from clamped to free; ten times --rise by default.")
+    ] = None,
+    amplitude: Annotated[
+        float | None, typer.Option(help="Largest contrast; fits the working range by default.")
+    ] = None,
+    rule: Annotated[
+        str, typer.Option(help="Threshold: safe, down_ramp, geometric, arithmetic or eq45.")
+    ] = "safe",
     margin: Annotated[float, typer.Option(help="Factor on the threshold of the rule.")] = 1.2,
-    tolerance: Annotated[float, typer.Option(help="Residual of a step response that counts as adapted.")] = 0.05,
+    tolerance: Annotated[
+        float, typer.Option(help="Residual of a step response that counts as adapted.")
+    ] = 0.05,
     trajectories: Annotated[int | None, typer.Option(help="Trajectories per contrast; 0 for none.")] = None,
     firings: Annotated[float, typer.Option(help="Reaction firings to spend without --trajectories.")] = 3e7,
     engine: Engine = "roadrunner",
@@ -137,43 +125,33 @@ def assess(
     weight: Weight = "w",
     split: Split = False,
 ) -> None:
-    """Can this model learn contrastively, over which range, at what cost? Prints a table and writes a report."""
+    """Can this model learn contrastively, in which range, at what cost? Prints a table, writes a report."""
     from chemlearn.assessment import Settings
     from chemlearn.assessment import assess as assess_model
     from chemlearn.report import check_writable, summary, write_report
 
+    cycle = (mean, rise, fall, amplitude, rule, margin, tolerance)
     try:
-        settings = Settings(
-            mean, rise, fall, amplitude, rule, margin, tolerance, trajectories, firings, engine, seed, workers  # type: ignore[arg-type]
-        )  # fmt: skip
+        settings = Settings(*cycle, trajectories, firings, engine, seed, workers)  # type: ignore[arg-type]
     except ValueError as error:
         raise _Usage(str(error)) from None
     model = _load(source, values, input, output, weight, split)
     folder = folder or Path("reports") / model.name
-    existed = folder.exists()
     check_writable(folder)
-    stage, stop = _progress()
+    stage, stop = terminal.progress()
     try:
         found = assess_model(model, settings, stage=stage)
         page = write_report(found, folder, source=source)
-    except BaseException:
-        if not existed:
-            _remove_if_empty(folder)
-        raise
     finally:
         stop()
-    _table(summary(found), f"{model.name} ({model.origin})")
-    print(f"\n{found.verdict}\n\nreport: {page}")
+    terminal.table(summary(found), f"{model.name} ({model.origin})")
+    print()
+    for line in str(found.verdict).splitlines():
+        print(terminal.wrapped(line))
+    print(f"\nreport: {page}")
     if "interrupted" in found.no_ensemble:
         print(f"chemlearn: {found.no_ensemble}; the report says so", file=sys.stderr)
         raise SystemExit(130)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        pass  # something of somebody else's is in it
 
 
 @app.command()
@@ -185,14 +163,16 @@ def models() -> None:
     for name, path in shipped_models().items():
         first = path.read_text(encoding="utf-8").splitlines()[0].lstrip("/ ")
         rows.append((name, first.removeprefix(f"{name}:").strip()))
-    _table(rows)
+    terminal.table(rows)
 
 
 @app.command()
 def check(
     source: Source,
     values: Values = None,
-    deterministic: Annotated[bool, typer.Option("--deterministic", help="Ask only for a deterministic run.")] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Ask only for a deterministic run.")
+    ] = False,
     input: Input = "s",
     output: Output = "u",
     weight: Weight = "w",
@@ -206,7 +186,11 @@ def check(
     errors = sum(f.level == "error" for f in found)
     kind = "deterministic" if deterministic else "stochastic"
     print(f"{model.name}: {len(model.species)} species, {len(model.network.reactions)} reactions; ", end="")
-    print(f"{errors} error{'s' if errors != 1 else ''} for a {kind} run" if errors else f"ready for a {kind} run")
+    print(
+        f"{errors} error{'s' if errors != 1 else ''} for a {kind} run"
+        if errors
+        else f"ready for a {kind} run"
+    )
     if errors:
         raise SystemExit(2)
 
@@ -219,8 +203,8 @@ def simulate(
     signal: Annotated[
         str | None,
         typer.Option(
-            help="What the input does: constant:VALUE, step:BEFORE,AFTER,AT, sawtooth:FREE,CLAMPED,RISE,FALL, "
-            "square:LOW,HIGH,FIRST,SECOND, or table:FILE with two columns."
+            help="What the input does: constant:VALUE, step:BEFORE,AFTER,AT, "
+            "sawtooth:FREE,CLAMPED,RISE,FALL, square:LOW,HIGH,FIRST,SECOND, or table:FILE with two columns."
         ),
     ] = None,
     staircase: Annotated[int | None, typer.Option(help="Make every ramp this many constant steps.")] = None,
@@ -235,7 +219,7 @@ def simulate(
     weight: Weight = "w",
     split: Split = False,
 ) -> None:
-    """Simulate a model, deterministically or as an ensemble of stochastic trajectories, into a netCDF file."""
+    """Simulate a model, deterministically or as an ensemble of trajectories, into a netCDF file."""
     import numpy as np
 
     from chemlearn.simulate import EnsembleInterrupted, save, simulate_ode, simulate_ssa
@@ -252,7 +236,7 @@ def simulate(
     if not trajectories:
         _finish(simulate_ode(model, times, signal=driven), save, file)
         return
-    stage, stop = _progress()
+    stage, stop = terminal.progress()
     try:
         data = simulate_ssa(
             model,
@@ -283,10 +267,15 @@ def _finish(data: Any, save: Callable[[Any, Path], Path], file: Path) -> None:
     for name, column in data.data_vars.items():
         last = column.isel(time=-1)
         if "trajectory" in last.dims:
-            rows.append((str(name), f"{float(last.mean()):.6g} ± {float(last.std()):.3g} (mean, sd over trajectories)"))
+            rows.append(
+                (
+                    str(name),
+                    f"{float(last.mean()):.6g} ± {float(last.std()):.3g} (mean, sd over trajectories)",
+                )
+            )
         else:
             rows.append((str(name), f"{float(last):.6g}"))
-    _table(rows, f"at t = {float(data.time[-1]):g}")
+    terminal.table(rows, f"at t = {float(data.time[-1]):g}")
     print(f"data: {path}")
 
 
@@ -313,7 +302,7 @@ def _signal(text: str | None, staircase: int | None) -> Signal | None:
             made = Signal.from_table(Path(rest))
         else:
             raise _Usage(f"--signal knows constant, step, sawtooth, square and table, got {text!r}")
-        return made.staircase(staircase) if staircase else made
+        return made if staircase is None else made.staircase(staircase)
     except (ValueError, OSError) as error:
         raise _Usage(str(error)) from None
 
@@ -321,8 +310,12 @@ def _signal(text: str | None, staircase: int | None) -> Signal | None:
 @app.command()
 def kernel(
     source: Source,
-    step: Annotated[str | None, typer.Option(help="BEFORE,AFTER: from this finite step of the input.")] = None,
-    file: Annotated[Path | None, typer.Option("-o", "--file", help="netCDF file to write: lag, K, step response.")] = None,
+    step: Annotated[
+        str | None, typer.Option(help="BEFORE,AFTER: from this finite step of the input.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("-o", "--file", help="netCDF file to write: lag, K, step response.")
+    ] = None,
     values: Values = None,
     input: Input = "s",
     output: Output = "u",
@@ -346,6 +339,8 @@ def kernel(
         rows = [("kernel", f"linear response at {model.input} = {at:g}")]
     else:
         before, after = _numbers(step, "--step", "BEFORE,AFTER")
+        if min(before, after) < 0 and model.species:
+            raise _Usage(f"--step of a chemical input cannot be negative, got {before:g} and {after:g}")
         if before == after:
             raise _Usage(f"--step needs two different levels, got {before:g} twice")
         found, at = step_kernel(model, before, after), after
@@ -356,16 +351,27 @@ def kernel(
         ("lobes", f"{len(found.lobes)}: {lobes}"),
         ("area I", f"{found.area:.8g}"),
         ("first moment M₁", f"{found.first_moment:.8g}"),
-        ("K(0)", f"{float(found.tail(0, np.zeros(1))[0]):.8g}" + (f" and {found.delta:.6g} δ(t)" if found.delta else "")),
+        (
+            "K(0)",
+            f"{float(found.tail(0, np.zeros(1))[0]):.8g}"
+            + (f" and {found.delta:.6g} δ(t)" if found.delta else ""),
+        ),
         ("half-time", f"{found.half_time:.6g}"),
         ("residual", f"{found.residual:.4g} of the peak of the step response"),
     ]
     if step is None:
-        rows.append(("rates", ", ".join(f"{rate:.6g}" if rate.imag else f"{rate.real:.6g}" for rate in found.rates)))
+        rows.append(
+            ("rates", ", ".join(f"{rate:.6g}" if rate.imag else f"{rate.real:.6g}" for rate in found.rates))
+        )
     rows.append(("dissipation", f"at {model.input} = {at:g}: {dissipation(model, at)}"))
-    _table(rows, model.name)
+    terminal.table(rows, model.name)
     if file is not None:
-        columns = {"kernel": ("lag", found.tail(0, lags)), "step_response": ("lag", found.step_response(lags))}
+        columns = {
+            "kernel": ("lag", found.tail(0, lags)),
+            "step_response": ("lag", found.step_response(lags)),
+        }
         attrs = {"model": model.name, "model_text": model.text, "model_fingerprint": model.fingerprint}
-        data = xr.Dataset(columns, {"lag": lags}, {**attrs, "area": found.area, "first_moment": found.first_moment})
+        data = xr.Dataset(
+            columns, {"lag": lags}, {**attrs, "area": found.area, "first_moment": found.first_moment}
+        )
         print(f"data: {save(data, file)}")

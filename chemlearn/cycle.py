@@ -1,7 +1,8 @@
 """The learning cycle simulated: update curves of a whole model, deterministic and stochastic.
 
-The closed form (:func:`chemlearn.update_curve`) knows a model only by its linear kernel. Here the model itself goes
-through the sawtooth: its rate equations until they repeat, or many trajectories of single molecules.
+The closed form (:func:`chemlearn.update_curve`) knows a model only by its linear kernel. Here the model
+itself goes through the sawtooth: its rate equations until they repeat, or many trajectories of single
+molecules.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from chemlearn.update import trajectory_updates, weight_update_from_samples
 
 Progress = Callable[[int, int], None]
 
-_REPEATS = 1e-6  # largest change of u from one period to the next, relative to its swing, that counts as periodic
+_REPEATS = (
+    1e-6  # largest change of u from one period to the next, relative to its swing, that counts as periodic
+)
+_ROUNDING = 1e-10  # the same relative to u itself: what the solver cannot resolve
 _PERIODS = 40
 
 
@@ -56,17 +60,25 @@ class Cycle:
         return Signal.sawtooth(free, clamped, rise=self.rise, fall=self.fall, periodic=True)
 
     def times(self, per_leg: int = 160) -> np.ndarray:
-        """Instants of one period, dense after each knot, where u bends; both knots and the end are among them."""
-        shape = np.concatenate(([0.0], np.geomspace(1e-6, 0.3, per_leg // 2), np.linspace(0.3, 1.0, per_leg // 2)[1:]))
+        """Instants of one period, dense after each knot, where u bends; knots and end are among them."""
+        shape = np.concatenate(
+            ([0.0], np.geomspace(1e-6, 0.3, per_leg // 2), np.linspace(0.3, 1.0, per_leg // 2)[1:])
+        )
         return np.concatenate((self.rise * shape[:-1], self.rise + self.fall * shape))
 
     def check(self, model: Model, amplitudes: np.ndarray) -> None:
         """Refuse a sawtooth that drives a chemical input below zero."""
         lowest = self.mean - float(np.max(np.abs(amplitudes), initial=0.0)) / 2
         if lowest < 0 and model.species:
+            mend = (
+                f"use amplitudes up to {2 * self.mean:g}, twice the mean"
+                if self.mean > 0
+                else "use a positive mean"
+            )
             raise ModelError(
-                f"{model.origin}: the sawtooth takes {model.input} down to {lowest:g}, but the input of a chemical "
-                f"model cannot be negative; use amplitudes up to {2 * self.mean:g}, twice the mean"
+                f"{model.origin}: the sawtooth takes {model.input} down to {lowest:g}, but the input "
+                "of a chemical "
+                f"model cannot be negative; {mend}"
             )
 
 
@@ -102,7 +114,7 @@ def periodic_response(model: Model, cycle: Cycle, amplitude: float) -> xr.Datase
         u = data[model.output].values
         if before is not None:
             change = float(np.max(np.abs(u - before)))
-            if change <= _REPEATS * max(float(np.ptp(u)), 1e-9 * float(np.max(np.abs(u)))):
+            if change <= max(_REPEATS * float(np.ptp(u)), _ROUNDING * float(np.max(np.abs(u)))):
                 return data.assign_attrs(periods=period)
         before = u
         state |= {name: float(data[name].values[-1]) for name in core}
@@ -156,7 +168,11 @@ def deterministic_curve(
         if progress is not None:
             progress(i + 1, len(amplitudes))
     curve = UpdateCurve(
-        amplitudes, updates, threshold=threshold, ideal_slope=abs(kernel.first_moment), label="rate equations"
+        amplitudes,
+        np.array(updates),
+        threshold=threshold,
+        ideal_slope=abs(kernel.first_moment),
+        label="rate equations",
     )
     data = xr.Dataset(
         {"u": (("amplitude", "time"), np.array(rows)), "update": ("amplitude", updates)},
@@ -172,9 +188,10 @@ def steady_output(model: Model, s: float) -> float:
 
 
 def stochastic_signal(cycle: Cycle, amplitude: float, *, settle: float) -> Signal:
-    """Hold for ``settle``, then the end of a slow swing for as long, then one whole cycle from the free level.
+    """Hold for ``settle``, then the end of a slow swing for as long, then one whole cycle from free.
 
-    The lead-in ends as every cycle does, on the slow swing, so that the cycle after it already is a periodic one.
+    The lead-in ends as every cycle does, on the slow swing, so that the cycle after it already is a
+    periodic one.
     """
     free, clamped = cycle.mean - amplitude / 2, cycle.mean + amplitude / 2
     before = free + amplitude * settle / cycle.fall
@@ -192,8 +209,8 @@ class Ensemble:
     single : UpdateCurve
         The threshold acts in every synapse on its own molecules; mean and standard error over trajectories.
     pooled : UpdateCurve
-        The threshold acts on the mean of very many synapses that share a weight: the molecules of each trajectory
-        count while the rate equations are above it.
+        The threshold acts on the mean of very many synapses that share a weight: the molecules of each
+        trajectory count while the rate equations are above it.
     data : xarray.Dataset
         ``u_mean`` and ``u_sd`` (amplitude, time) over one cycle, updates and errors, provenance.
     interrupted : str
@@ -215,7 +232,7 @@ def firings_per_trajectory(model: Model, cycle: Cycle, kernel: ExponentialKernel
     """Expected number of reaction firings of one trajectory of :func:`stochastic_curve`."""
     dynamics = model.dynamics
     rates = dynamics.rates(dynamics.steady_state(cycle.mean), cycle.mean)[: len(model.network.reactions)]
-    return float(np.sum(rates)) * (2 * settling_time(cycle, kernel) + cycle.period)
+    return max(1.0, float(np.sum(rates)) * (2 * settling_time(cycle, kernel) + cycle.period))
 
 
 def stochastic_curve(
@@ -234,8 +251,8 @@ def stochastic_curve(
 ) -> Ensemble:
     """Update curves of an ensemble of stochastic trajectories, with error bars.
 
-    Each trajectory settles, then goes through one cycle. The level from which u is counted is the ensemble's mean
-    over that cycle: a stochastic steady state need not be the deterministic one.
+    Each trajectory settles, then goes through one cycle. The level from which u is counted is the
+    ensemble's mean over that cycle: a stochastic steady state need not be the deterministic one.
 
     Parameters
     ----------
@@ -294,7 +311,9 @@ def stochastic_curve(
         except EnsembleInterrupted:
             if not rows:
                 raise
-            interrupted = f"interrupted: {len(rows)} of {len(amplitudes)} amplitudes were finished and are kept"
+            interrupted = (
+                f"interrupted: {len(rows)} of {len(amplitudes)} amplitudes were finished and are kept"
+            )
             break
         attrs = {k: v for k, v in data.attrs.items() if k not in ("signal", "point")}
         smooth = periodic_response(model, cycle, float(amplitude))

@@ -1,8 +1,10 @@
-"""The rate equations of a network as functions of state and input, their exact derivatives and their steady state.
+"""The rate equations of a network as functions of state and input, their exact derivatives and their steady
+state.
 
-Only the *core* matters for the output: the variables that influence it, directly or through others. A weight that
-merely integrates the output is outside the core, so that it may grow for ever without spoiling a steady state.
-Within the core, conserved totals are taken out by an orthonormal basis of the directions in which it can move.
+Only the *core* matters for the output: the variables that influence it, directly or through others. A weight
+that merely integrates the output is outside the core, so that it may grow for ever without spoiling a steady
+state. Within the core, conserved totals are taken out by an orthonormal basis of the directions in which it
+can move.
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ class Dynamics:
 
         return evaluate
 
-    # --- functions of (x, s) -------------------------------------------------------------------------------------
+    # --- functions of (x, s) --------------------------------------------------------------------------------
 
     @cached_property
     def rates(self) -> Callable[[Array, Any], Array]:
@@ -90,7 +92,7 @@ class Dynamics:
 
     def velocity(self, x: Array, s: Any) -> Array:
         """dx/dt, shape as x."""
-        return self.stoichiometry @ self.rates(x, s)  # type: ignore[no-any-return]
+        return self.stoichiometry @ self.rates(x, s)
 
     @cached_property
     def _partials(self) -> tuple[list[tuple[int, int]], Callable[[Array, Any], Array]]:
@@ -128,15 +130,17 @@ class Dynamics:
         return self._evaluator([derivative(self.output_tree, n) for n in (*self.variables, self.input)])
 
     def output_gradient(self, x: Array, s: Any) -> tuple[Array, Array]:
-        """Derivatives of u by x, shape (n, ...), and by s, shape (...); the second is an instantaneous response."""
+        """Derivatives of u by x, shape (n, ...), and by s, shape (...); the second is an instantaneous
+        response.
+        """
         values = self._output_derivatives(x, s)
         return values[:-1], values[-1]
 
     def output_velocity(self, x: Array, s: Any) -> Array:
         """du/dt at constant s, by the chain rule: no numerical differentiation."""
-        return np.sum(self.output_gradient(x, s)[0] * self.velocity(x, s), axis=0)  # type: ignore[no-any-return]
+        return np.sum(self.output_gradient(x, s)[0] * self.velocity(x, s), axis=0)
 
-    # --- the core ------------------------------------------------------------------------------------------------
+    # --- the core -------------------------------------------------------------------------------------------
 
     @cached_property
     def core(self) -> Array:
@@ -156,8 +160,8 @@ class Dynamics:
     def _floor(self) -> Array:
         """Least value of each variable of the core: 0 for amounts, none for targets of rate rules.
 
-        A solver's overshoot must not reach the far side of a pole such as that of a/(K + a), where the laws mean
-        nothing.
+        A solver's overshoot must not reach the far side of a pole such as that of a/(K + a), where the laws
+        mean nothing.
         """
         return np.where(self.core < len(self.network.species), 0.0, -np.inf)
 
@@ -175,7 +179,12 @@ class Dynamics:
         jacobian, by_input = self.jacobian(x, s)
         gradient, through = self.output_gradient(x, s)
         q, core = self.basis, self.core
-        return q.T @ jacobian[np.ix_(core, core)] @ q, q.T @ by_input[core], gradient[core] @ q, float(through)
+        return (
+            q.T @ jacobian[np.ix_(core, core)] @ q,
+            q.T @ by_input[core],
+            gradient[core] @ q,
+            float(through),
+        )
 
     def steady_state(self, s: float, start: Array | None = None) -> Array:
         """Stable steady state of the core at constant input, reached from ``start``.
@@ -184,8 +193,8 @@ class Dynamics:
         ----------
         s : float
         start : (n_variables,) array, optional
-            Where to start, such as the steady state at a neighbouring input; the model's initial amounts by default.
-            Conserved totals are those of the start.
+            Where to start, such as the steady state at a neighbouring input; the model's initial amounts by
+            default. Conserved totals are those of the start.
 
         Returns
         -------
@@ -250,11 +259,11 @@ class Dynamics:
         result = x.copy()
         result[self.core] = np.maximum(solver.y, self._floor)
         size = np.nan_to_num(np.abs(solver.y), nan=np.inf)
+        largest = self.variables[self.core[int(np.argmax(size))]]
         if solver.status == "failed" or np.max(size) > _GROWTH_LIMIT:
             raise SimulationError(
-                f"the rate equations blow up at {self.input}={s:g}: "
-                f"'{self.variables[self.core[int(np.argmax(size))]]}' grows without bound (t={solver.t:.3g}); "
-                f"check that it is removed as well as made"
+                f"the rate equations blow up at {self.input}={s:g}: '{largest}' grows without bound "
+                f"(t={solver.t:.3g}); check that it is removed as well as made"
             )
         return result
 
@@ -262,17 +271,24 @@ class Dynamics:
         """Why no steady state was reached."""
         speed = np.abs(self.velocity(x, s)[self.core])
         worst = int(np.argmax(speed))
+        name = self.variables[self.core[worst]]
         if speed[worst] * t < 1e-6 * scale:
-            reason = "the core comes to rest, but a perturbation of it does not decay, so its state depends on history"
+            reason = (
+                "the model comes to rest, but a perturbation does not decay: the state depends on history"
+            )
         else:
-            reason = f"after t={t:.3g} '{self.variables[self.core[worst]]}' still changes at {speed[worst]:.3g} per time"
+            reason = f"after t={t:.3g} '{name}' still changes at {speed[worst]:.3g} per time"
         advice = "it must neither oscillate nor grow: check how each species is made and removed"
         return ConvergenceError(
-            f"no steady state at {self.input}={s:g}: {reason}; {advice}", residual=float(speed[worst]), steps=_MAX_STEPS
+            f"no steady state at {self.input}={s:g}: {reason}; {advice}",
+            residual=float(speed[worst]),
+            steps=_MAX_STEPS,
         )
 
     def _newton_step(self, x: Array, s: float, scale: float) -> tuple[Array, float]:
-        """Newton step of the core and its size relative to the state; infinite where the matrix is singular."""
+        """Newton step of the core and its size relative to the state; infinite where the matrix is
+        singular.
+        """
         matrix, q = self.reduced(x, s)[0], self.basis
         try:
             step = -q @ np.linalg.solve(matrix, q.T @ self.velocity(x, s)[self.core])
@@ -324,4 +340,6 @@ def _refuse(network: Network, trees: Sequence[Expr]) -> None:
     used = frozenset().union(*map(symbols, trees)) | set(network.variables)
     missing = sorted(n for n in used if n in values and np.isnan(values[n]))
     if missing:
-        raise ModelError(f"{', '.join(map(repr, missing))} has no value; write '{missing[0]} = ...' in the model")
+        raise ModelError(
+            f"{', '.join(map(repr, missing))} has no value; write '{missing[0]} = ...' in the model"
+        )

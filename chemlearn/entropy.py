@@ -11,8 +11,10 @@ import xarray as xr
 from chemlearn.expression import compile_expressions, symbols
 from chemlearn.model import Model
 from chemlearn.network import Reaction
+from chemlearn.probe import Probe, probe_states
 
 UNIT = "k_B per time unit of the model"
+_ROUNDING = 1e-12  # σ below this share of all fluxes is zero to rounding
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class Dissipation:
     Parameters
     ----------
     rate : float
-        σ in k_B per time, of all molecules together; ``inf`` where a reaction runs one way only, ``nan`` where it
-        cannot be told; ``reason`` then says which and why.
+        σ in k_B per time, of all molecules together; ``inf`` where a reaction runs one way only, ``nan``
+        where it cannot be told; ``reason`` then says which and why.
     molecules : float
         Number of molecules, where the network only shuffles a conserved number of them; ``nan`` otherwise.
     pairs : xarray.Dataset
@@ -44,9 +46,16 @@ class Dissipation:
         """σ per molecule of the conserved number; ``nan`` where there is none."""
         return self.rate / self.molecules
 
+    @property
+    def balanced(self) -> bool:
+        """Whether σ is zero to rounding: every reaction is undone as often as it happens."""
+        return abs(self.rate) <= _ROUNDING * float((self.pairs.forward + self.pairs.backward).sum())
+
     def __str__(self) -> str:
         if not np.isfinite(self.rate):
             return f"{'infinite' if np.isinf(self.rate) else 'unknown'}: {self.reason}"
+        if self.balanced:
+            return f"zero to rounding ({self.rate:.1g} {UNIT}): detailed balance"
         each = f" ({self.per_molecule:.6g} per molecule)" if np.isfinite(self.molecules) else ""
         return f"{self.rate:.6g} {UNIT}{each}"
 
@@ -54,12 +63,13 @@ class Dissipation:
 def dissipation(model: Model, s: float | None = None) -> Dissipation:
     r"""Entropy production rate of a reversible network at its steady state.
 
-    :math:`\sigma = \sum_\rho (J_\rho^+ - J_\rho^-) \ln (J_\rho^+ / J_\rho^-)` over the pairs of opposite reactions
-    (F13, F59; Schnakenberg), in k_B per time. Only reactions that change what moves the output count: the weight that
-    merely reads it is another machine.
+    :math:`\sigma = \sum_\rho (J_\rho^+ - J_\rho^-) \ln (J_\rho^+ / J_\rho^-)` over the pairs of opposite
+    reactions (F13, F59; Schnakenberg), in k_B per time. Only reactions that change what moves the output
+    count: the weight that merely reads it is another machine.
 
-    Two reactions are a pair when each undoes the other *and* the ratio of their rates depends on nothing but what
-    they convert: making a molecule with a catalyst and degrading it are not one reaction and its reverse.
+    Two reactions are a pair when each undoes the other *and* the ratio of their rates depends on nothing
+    but what they convert: making a molecule with a catalyst and degrading it are not one reaction and its
+    reverse.
 
     Parameters
     ----------
@@ -82,7 +92,11 @@ def dissipation(model: Model, s: float | None = None) -> Dissipation:
     core = {dynamics.variables[i] for i in dynamics.core}
     relevant = [r for r in model.network.reactions if core & r.net().keys()]
     if model.network.rates_of or not relevant:
-        reason = "the model has no reactions to count" if not relevant else "a rate rule is no reaction with a reverse"
+        reason = (
+            "the model has no reactions to count"
+            if not relevant
+            else "a rate rule is no reaction with a reverse"
+        )
         return Dissipation(np.nan, np.nan, _table([], np.empty((2, 0))), level, reason)
     names = {r.name: i for i, r in enumerate(model.network.reactions)}
     fluxes = dynamics.rates(state, level)
@@ -90,13 +104,27 @@ def dissipation(model: Model, s: float | None = None) -> Dissipation:
     chosen = np.array([[fluxes[names[a.name]], fluxes[names[b.name]]] for a, b in pairs]).T.reshape(2, -1)
     table = _table(pairs, chosen)
     molecules = _conserved_number(model, state)
+    states = probe_states(model.network)
+    net = [r.name for r in single if Probe(states, r.law, model.species).is_negative()]
+    if net:
+        reason = (
+            f"the rate of {', '.join(net)} is a difference of two fluxes; load the model with "
+            "split=True (--split)"
+        )
+        return Dissipation(np.nan, molecules, table, level, reason)
     if unclear:
-        reason = f"it is not clear which of {', '.join(unclear)} undoes which; give opposite reactions distinct partners"
+        reason = (
+            f"it is not clear which of {', '.join(unclear)} undoes which; give opposite "
+            "reactions distinct partners"
+        )
         return Dissipation(np.nan, molecules, table, level, reason)
     one_way = [r.name for r in single if fluxes[names[r.name]] > 0]
     one_way += [a.name for (a, b), (f, g) in zip(pairs, chosen.T, strict=True) if (f > 0) != (g > 0)]
     if one_way:
-        reason = f"{', '.join(one_way)} {'run' if len(one_way) > 1 else 'runs'} one way, without a reverse reaction"
+        reason = (
+            f"{', '.join(one_way)} {'run' if len(one_way) > 1 else 'runs'} one way, without a "
+            "reverse reaction"
+        )
         return Dissipation(np.inf, molecules, table, level, reason)
     return Dissipation(float(table.contribution.sum()), molecules, table, level)
 
@@ -121,7 +149,7 @@ def _pairs(
     model: Model, reactions: list[Reaction]
 ) -> tuple[list[tuple[Reaction, Reaction]], list[Reaction], list[str]]:
     """Pairs of opposite reactions, reactions without a reverse, and names where several matches fit."""
-    sides: dict[tuple[frozenset, frozenset], list[Reaction]] = defaultdict(list)  # type: ignore[type-arg]
+    sides: dict[tuple[frozenset, frozenset], list[Reaction]] = defaultdict(list)
     for reaction in reactions:
         sides[frozenset(reaction.reactants), frozenset(reaction.products)].append(reaction)
     pairs: list[tuple[Reaction, Reaction]] = []

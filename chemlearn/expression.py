@@ -1,7 +1,7 @@
 """Rate laws as small immutable trees: differentiated exactly, turned into NumPy code, written as formulas.
 
-One form serves everything that must look inside a law: the checks before a stochastic run, the Jacobian of the
-linear response, and the propensities handed to an engine.
+One form serves everything that must look inside a law: the checks before a stochastic run, the Jacobian of
+the linear response, and the propensities handed to an engine.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ class Expr:
     Parameters
     ----------
     op : str
-        ``"number"``, ``"symbol"``, an arithmetic sign (``^`` is the power), a comparison, ``"and"``, ``"or"``,
-        ``"not"``, ``"min"``, ``"max"``, ``"if"`` (condition, value, otherwise) or a name in :data:`FUNCTIONS`.
+        ``"number"``, ``"symbol"``, an arithmetic sign (``^`` is the power), a comparison, ``"and"``,
+        ``"or"``, ``"not"``, ``"min"``, ``"max"``, ``"if"`` (condition, value, otherwise) or a name in
+        :data:`FUNCTIONS`.
     args : tuple of Expr
     value : float
         Of a number.
@@ -79,7 +80,9 @@ class Expr:
             return ONE
         if other == ONE:
             return self
-        if self.op == other.op == "number" and (self.value > 0 or (self.value < 0 and other.value.is_integer())):
+        if self.op == other.op == "number" and (
+            self.value > 0 or (self.value < 0 and other.value.is_integer())
+        ):
             try:
                 return number(self.value**other.value)
             except OverflowError:
@@ -107,7 +110,8 @@ def call(name: str, *args: Expr) -> Expr:
     """A function, comparison or choice applied to its arguments; folded where all are numbers."""
     tree = Expr(name, args)
     if all(a.op == "number" for a in args):
-        folded = float(compile_expressions([tree], [])([])[0])
+        with np.errstate(all="ignore"):  # what is not finite stays as it stands
+            folded = float(compile_expressions([tree], [])([])[0])
         return number(folded) if math.isfinite(folded) else tree
     if name == "if" and args[1] == args[2]:
         return args[1]
@@ -171,7 +175,9 @@ def operation(op: str, args: Sequence[Expr]) -> Expr:
 
 
 def derivative(tree: Expr, name: str) -> Expr:
-    """Exact partial derivative with respect to a symbol; the jumps of ``floor``, ``if`` and ``abs`` are left out."""
+    """Exact partial derivative with respect to a symbol; the jumps of ``floor``, ``if`` and ``abs`` are left
+    out.
+    """
     if name not in symbols(tree):
         return ZERO
     if tree.op == "symbol":
@@ -207,7 +213,9 @@ def derivative(tree: Expr, name: str) -> Expr:
 
 
 def is_affine(tree: Expr, name: str) -> bool:
-    """Whether the tree is linear or constant in a symbol everywhere; judged by its form, so False may be too strict."""
+    """Whether the tree is linear or constant in a symbol everywhere; judged by its form, so False may be too
+    strict.
+    """
     if name not in symbols(tree) or tree.op == "symbol":
         return True
     if tree.op == "if":
@@ -219,10 +227,12 @@ def is_affine(tree: Expr, name: str) -> bool:
     return tree.op == "/" and name not in symbols(tree.args[1]) and is_affine(tree.args[0], name)
 
 
-# --- as code -----------------------------------------------------------------------------------------------------
+# --- as code ------------------------------------------------------------------------------------------------
 
 
-def compile_expressions(trees: Sequence[Expr], variables: Sequence[str]) -> Callable[[Sequence[Any]], list[Any]]:
+def compile_expressions(
+    trees: Sequence[Expr], variables: Sequence[str]
+) -> Callable[[Sequence[Any]], list[Any]]:
     """A function that evaluates all trees on NumPy arrays.
 
     Parameters
@@ -247,7 +257,7 @@ def compile_expressions(trees: Sequence[Expr], variables: Sequence[str]) -> Call
     namespace |= {"_where": np.where, "_min": np.minimum, "_max": np.maximum, "_pow": np.power}
     namespace |= {"_and": np.logical_and, "_or": np.logical_or, "_not": np.logical_not}
     function = eval(f"lambda v: [{body}]", namespace)  # the text comes from our own trees only
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _numpy_source(tree: Expr, places: Mapping[str, str]) -> str:

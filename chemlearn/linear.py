@@ -13,15 +13,19 @@ from chemlearn.model import Model
 from chemlearn.signal import Signal
 from chemlearn.simulate import simulate_ode
 
-_MOMENT_TOLERANCE = 1e-8  # relative agreement asked of the exponential sum with moments solved for directly
-_SPLITTING = 1e-9  # relative perturbation that parts eigenvalues which coincide
+_SPLITTINGS = (0.0, 1e-12, 1e-11, 1e-10, 1e-9)  # relative perturbations that part eigenvalues which coincide
+_ROUNDING = float(np.finfo(float).eps)
+_GOOD = 1e-10  # relative error of an exponential sum that ends the search for a better one
+_TOLERABLE = 1e-7  # that is accepted at all
 
 
 def linear_kernel(model: Model, s: float | None = None) -> ExponentialKernel:
-    r"""Linear-response kernel of a model around its steady state at constant input, as an exact exponential sum.
+    r"""Linear-response kernel of a model around its steady state at constant input, as an exact exponential
+    sum.
 
-    With the linearised core :math:`\dot z = A z + b\,\delta s`, :math:`\delta u = c z + d\,\delta s`, the kernel is
-    :math:`K(t) = c\,e^{At} b + d\,\delta(t)`; A, b, c, d come from exact derivatives of the rate laws.
+    With the linearised core :math:`\dot z = A z + b\,\delta s`, :math:`\delta u = c z + d\,\delta s`, the
+    kernel is :math:`K(t) = c\,e^{At} b + d\,\delta(t)`; A, b, c, d come from exact derivatives of the rate
+    laws.
 
     Parameters
     ----------
@@ -37,7 +41,8 @@ def linear_kernel(model: Model, s: float | None = None) -> ExponentialKernel:
     Raises
     ------
     ConvergenceError
-        Without a stable steady state, or if the eigenvectors are too nearly parallel for a sum of exponentials.
+        Without a stable steady state, or if the eigenvectors are too nearly parallel for a sum of
+        exponentials.
     ModelError
         If the input does not act on the output at all.
     """
@@ -53,37 +58,58 @@ def _kernel_at(model: Model, s: float, state: np.ndarray) -> ExponentialKernel:
             f"{model.origin}: the input {model.input!r} does not act on the output {model.output!r}; "
             f"check the laws, or name other roles with --input and --output"
         )
-    exact = _moments(matrix, into, out)
-    generator = np.random.default_rng(0)
-    for splitting in (0.0, _SPLITTING, 30 * _SPLITTING):
-        nearby = matrix + splitting * np.abs(matrix) * generator.standard_normal(matrix.shape)
-        values, vectors = np.linalg.eig(nearby)
-        coefficients = (out @ vectors) * np.linalg.solve(vectors, into.astype(complex))
-        weights = np.abs(coefficients)
-        sums = np.array([np.sum(coefficients / (-values) ** k).real for k in range(3)])
-        scales = np.array([np.sum(weights / np.abs(values) ** k) for k in range(3)])
-        # A sum of parts that nearly cancel is no less exact than its parts, but huge parts have lost their digits.
-        if np.all(np.abs(sums - exact) <= _MOMENT_TOLERANCE * np.maximum(np.abs(exact), 1e-4 * scales)):
-            return _without_idle_parts(coefficients, -values, through)
-    raise ConvergenceError(
-        f"{model.origin}: the eigenvectors at {model.input}={s:g} are too nearly parallel for a sum of exponentials; "
-        f"take the kernel from a small step (step_kernel) instead",
-        residual=float(np.max(np.abs(sums - exact))),
-    )
+    best: tuple[float, np.ndarray, np.ndarray] = (np.inf, into, into)
+    decays = np.sqrt(np.abs(np.diag(matrix)))
+    noise = np.random.default_rng(0).standard_normal(matrix.shape) * np.outer(decays, decays)
+    for splitting in _SPLITTINGS:
+        values, vectors = np.linalg.eig(matrix + splitting * noise)
+        try:
+            coefficients = (out @ vectors) * np.linalg.solve(vectors, into.astype(complex))
+        except np.linalg.LinAlgError:  # parallel eigenvectors
+            continue
+        error = _sum_error(matrix, into, out, coefficients, -values)
+        if error < best[0]:
+            best = error, coefficients, -values
+        if error < _GOOD:
+            break
+    if best[0] > _TOLERABLE:
+        raise ConvergenceError(
+            f"{model.origin}: the eigenvectors at {model.input}={s:g} are too nearly parallel for a sum of "
+            f"exponentials; take the kernel from a small step (step_kernel) instead",
+            residual=best[0],
+        )
+    return _without_idle_parts(*best[1:], through)
 
 
-def _moments(matrix: np.ndarray, into: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """K(0), ∫K and ∫τK of the regular part, by linear solves."""
+def _sum_error(
+    matrix: np.ndarray, into: np.ndarray, out: np.ndarray, coefficients: np.ndarray, rates: np.ndarray
+) -> float:
+    """Error of an exponential sum, seen in K(0), its slope, ∫K and ∫τK, which can be solved for directly.
+
+    Parts that cancel add their rounding errors. All relative to the size that these numbers would have if the
+    outputs of the states did not cancel: an adapted kernel has an area of nearly 0.
+    """
     first = -np.linalg.solve(matrix, into)
-    return np.array([out @ into, out @ first, -out @ np.linalg.solve(matrix, first)])
+    columns = (matrix @ into, into, first, -np.linalg.solve(matrix, first))
+    worst = 0.0
+    for k, column in zip((-1, 0, 1, 2), columns, strict=True):
+        parts = coefficients / rates**k
+        error = abs(np.sum(parts) - (-1 if k == -1 else 1) * (out @ column)) + _ROUNDING * np.sum(
+            np.abs(parts)
+        )
+        worst = max(worst, float(error / (np.linalg.norm(out) * np.linalg.norm(column) or 1.0)))
+    return worst if np.isfinite(worst) else np.inf
 
 
 def _without_idle_parts(coefficients: np.ndarray, rates: np.ndarray, through: float) -> ExponentialKernel:
-    """The sum without components that the input does not excite, one member of each conjugate pair kept."""
+    """The sum without components that the input does not excite, one member for each conjugate pair."""
     weight = np.abs(coefficients)
     keep = (rates.imag >= 0) & (weight > 1e-13 * weight.max(initial=0.0))
+    # Both members of a pair count: their rounding errors cancel in the sum, not in twice one of them.
+    partners = rates == np.conj(rates)[:, None]
+    halves = (coefficients + partners @ np.conj(coefficients) / partners.sum(axis=1)) / 2
     twice = np.where(rates[keep].imag > 0, 2.0, 1.0)
-    return ExponentialKernel(twice * coefficients[keep], rates[keep], delta=through)
+    return ExponentialKernel(twice * halves[keep], rates[keep], delta=through)
 
 
 def step_response(model: Model, before: float, after: float, times: np.ndarray) -> xr.Dataset:
@@ -110,11 +136,12 @@ def step_response(model: Model, before: float, after: float, times: np.ndarray) 
 def step_kernel(
     model: Model, before: float | None = None, after: float | None = None, *, times: np.ndarray | None = None
 ) -> SampledKernel:
-    r"""Kernel from a finite step of the input, :math:`K(t) = \dot u(t) / (s_\mathrm{after} - s_\mathrm{before})`.
+    r"""Kernel from a finite step of the input, :math:`K(t) = \dot u(t) / (s_\mathrm{after} -
+    s_\mathrm{before})`.
 
-    The non-linear equations are solved; :math:`\dot u` is taken from the rate laws along the solution, so nothing
-    is differentiated numerically. For a small step this is the linear response; for a large one the definition of
-    the Markov kernels in the paper (F58).
+    The non-linear equations are solved; :math:`\dot u` is taken from the rate laws along the solution, so
+    nothing is differentiated numerically. For a small step this is the linear response; for a large one the
+    definition of the Markov kernels in the paper (F58).
 
     Parameters
     ----------
@@ -185,7 +212,10 @@ class WorkingRange:
     def __str__(self) -> str:
         if self.reason:
             return f"none: {self.reason}"
-        ends = (f"{'≤ ' if self.open_low else ''}{self.low:.3g}", f"{'≥ ' if self.open_high else ''}{self.high:.3g}")
+        ends = (
+            f"{'≤ ' if self.open_low else ''}{self.low:.3g}",
+            f"{'≥ ' if self.open_high else ''}{self.high:.3g}",
+        )
         return f"{ends[0]} to {ends[1]}"
 
 
@@ -253,7 +283,9 @@ def _end(
     tolerance: float,
     step: int,
 ) -> tuple[float, bool]:
-    """Where the residual passes the tolerance on one side of the middle, and whether the scan ended before it did."""
+    """Where the residual passes the tolerance on one side of the middle, and whether the scan ended before it
+    did.
+    """
     i = len(levels) // 2
     while 0 <= i + step < len(levels) and residual[i + step] <= tolerance:
         i += step
@@ -264,8 +296,12 @@ def _end(
         return float(inside), False
     for _ in range(12):
         s = float(np.sign(inside) * np.sqrt(inside * outside))
-        near = model.dynamics.steady_state(s, state)
-        if _row(model, s, near)[0] <= tolerance:
+        try:
+            near = model.dynamics.steady_state(s, state)
+            adapted = _row(model, s, near)[0] <= tolerance
+        except (ConvergenceError, SimulationError):
+            adapted = False
+        if adapted:
             inside, state = s, near
         else:
             outside = s

@@ -1,22 +1,21 @@
 """What must hold before a model is simulated, and before its reactions are fired one molecule at a time.
 
-Every finding names the file and line, says what is wrong and how to mend it. The engines underneath check little of
-this: a net rate law, a fractional amount or ``2 X`` with ``k*X*X`` runs there without a word and gives wrong numbers.
+Every finding names the file and line, says what is wrong and how to mend it. The engines underneath check
+little of this: a net rate law, a fractional amount or ``2 X`` with ``k*X*X`` runs there without a word and
+gives wrong numbers.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from chemlearn.expression import TIME, Expr, compile_expressions, is_affine, symbols
+from chemlearn.expression import TIME, is_affine, symbols
+from chemlearn.locate import locate
 from chemlearn.network import Network, Reaction
-from chemlearn.sbml import looks_like_sbml
-
-_PROBES = 40  # random states at which a law is tried; a law that is wrong is wrong at almost all of them
+from chemlearn.probe import Probe, probe_states
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,22 @@ class Finding:
         return f"{where}: {self.place}: {self.reason}; {self.mend}"
 
 
+@dataclass(frozen=True)
+class _Question:
+    """What the checks look at."""
+
+    network: Network
+    input: str | None
+    split: bool
+
+
 #: level, stochastic only, place, name to look for in the text, reason, mend
 _Raw = tuple[str, bool, str, str, str, str]
 
 
-def findings(network: Network, text: str, origin: str, *, input: str | None = None) -> tuple[Finding, ...]:
+def findings(
+    network: Network, text: str, origin: str, *, input: str | None = None, split: bool = False
+) -> tuple[Finding, ...]:
     """Everything to know about a network before it is run, errors first.
 
     Parameters
@@ -68,169 +78,182 @@ def findings(network: Network, text: str, origin: str, *, input: str | None = No
         Its file or name.
     input : str, optional
         The constant that a signal will drive.
+    split : bool
+        Whether splitting net rate laws has been tried.
     """
-    checks = (_unreadable, _values, _continuous, _amounts, _laws, _signal, _volumes)
+    question = _Question(network, input, split)
+    checks = (_unreadable, _values, _continuous, _amounts, _laws, _signal, _volumes, _units)
     found = [
         Finding(level, stochastic, origin, locate(text, name), place, reason, mend)
         for check in checks
-        for level, stochastic, place, name, reason, mend in check(network, input)
+        for level, stochastic, place, name, reason, mend in check(question)
     ]
     return tuple(sorted(found, key=lambda f: ("error", "warning", "note").index(f.level)))
 
 
-def locate(text: str, name: str) -> int | None:
-    """Line, from 1, on which a name is defined in an Antimony or SBML text; None when it is not found."""
-    lines = text.splitlines()
-    if looks_like_sbml(text):
-        patterns = [rf"\b(?:id|variable|symbol)\s*=\s*[\"']{re.escape(name)}[\"']"]
-    else:
-        lines = [re.sub(r"(//|#).*", "", line) for line in lines]
-        word = rf"(?<![\w.]){re.escape(name)}(?!\w)"
-        patterns = [rf"^\s*{word}\s*:(?!=)", rf"{word}\s*(:?=(?!>)|')", rf"\bspecies\b.*{word}", word]
-        unnamed = re.fullmatch(r"_J(\d+)", name)
-        if unnamed:  # Antimony numbers the reactions that have no name
-            arrows = [i for i, line in enumerate(lines) if re.search(r"[-=]>", line) and not re.match(r"\s*\w+\s*:", line)]
-            return arrows[int(unnamed[1])] + 1 if int(unnamed[1]) < len(arrows) else None
-    for pattern in patterns:
-        for i, line in enumerate(lines):
-            if re.search(pattern, line):
-                return i + 1
-    return None
-
-
-def _unreadable(network: Network, _: str | None) -> Iterator[_Raw]:
-    for place, reason in network.unsupported:
+def _unreadable(q: _Question) -> Iterator[_Raw]:
+    for place, reason in q.network.unsupported:
         yield "error", False, place, place.split()[-1], reason, "rewrite the model without it"
-    for name in network.lawless:
-        yield "error", False, f"reaction {name}", name, "it has no rate law", "write one after the reaction, as in 'A => B; k*A'"
+    for name in q.network.lawless:
+        mend = "write one after the reaction, as in 'A => B; k*A'"
+        yield "error", False, f"reaction {name}", name, "it has no rate law", mend
 
 
-def _values(network: Network, _: str | None) -> Iterator[_Raw]:
+def _values(q: _Question) -> Iterator[_Raw]:
     """Unknown names come out of Antimony as parameters without a value."""
-    trees = [r.law for r in network.reactions] + list(network.rates_of.values()) + list(network.rules.values())
+    network = q.network
+    trees = (
+        [r.law for r in network.reactions] + list(network.rates_of.values()) + list(network.rules.values())
+    )
     used = frozenset[str]().union(*map(symbols, trees))
     for name, value in network.constants.items():
         if np.isnan(value) and name in used:
-            yield "error", False, f"name {name!r}", name, "it has no value", f"write '{name} = ...', or correct its spelling"
+            mend = f"write '{name} = ...', or correct its spelling"
+            yield "error", False, f"name {name!r}", name, "it has no value", mend
     for name, value in network.initial.items():
         if np.isnan(value):
-            yield "error", False, f"species {name}", name, "it has no initial amount", f"write '{name} = 0' or its amount"
+            mend = f"write '{name} = 0' or its amount"
+            yield "error", False, f"species {name}", name, "it has no initial amount", mend
 
 
-def _continuous(network: Network, _: str | None) -> Iterator[_Raw]:
+def _continuous(q: _Question) -> Iterator[_Raw]:
     """What changes other than by firing a reaction."""
-    for name in network.events:
+    for name in q.network.events:
         reason = "no engine here fires events exactly between reactions"
-        yield "error", True, f"event {name}", name, reason, "run it deterministically, or write a signal for what it switches"
-    for name in network.rates_of:
+        mend = "run it deterministically, or write a signal for what it switches"
+        yield "error", True, name if " " in name else f"event {name}", name, reason, mend
+    for name in q.network.rates_of:
         reason = "it changes continuously, by a rate rule, not by whole molecules"
-        yield "error", True, f"variable {name}", name, reason, "simulate it deterministically, or write reactions for it"
-    for reaction in network.reactions:
+        mend = "simulate it deterministically, or write reactions for it"
+        yield "error", True, f"variable {name}", name, reason, mend
+    for reaction in q.network.reactions:
         if TIME in symbols(reaction.law):
             reason = "its law depends on time itself, which the engines take wrongly between firings"
-            yield "error", True, f"reaction {reaction.name}", reaction.name, reason, "drive the model by a Signal on its input"
+            mend = "drive the model by a Signal on its input"
+            yield "error", True, f"reaction {reaction.name}", reaction.name, reason, mend
 
 
-def _amounts(network: Network, _: str | None) -> Iterator[_Raw]:
+def _amounts(q: _Question) -> Iterator[_Raw]:
+    network = q.network
     for name in network.species:
         amount = network.initial[name]
+        place = f"species {name}"
         if amount < 0:
-            yield "error", False, f"species {name}", name, f"its initial amount is {amount:g}", "amounts cannot be negative"
-        elif not np.isnan(amount) and amount != round(amount):
-            mend = f"start with {round(amount)} or {int(amount) + 1} molecules"
-            yield "error", True, f"species {name}", name, f"its initial amount {amount:g} is not a whole number", mend
+            mend = "amounts cannot be negative"
+            yield "error", False, place, name, f"its initial amount is {amount:g}", mend
+        elif not np.isnan(amount) and abs(amount - round(amount)) > 1e-9 * amount:
+            mend = f"start with {int(amount)} or {int(amount) + 1} molecules"
+            if amount < 0.01:
+                mend = "give amounts as numbers of molecules (moles times 6.022e23)"
+            reason = f"its initial amount {amount:g} is not a whole number"
+            yield "error", True, place, name, reason, mend
     for reaction in network.reactions:
         for name, count in (*reaction.reactants, *reaction.products):
             if count != round(count) or count < 0:
                 reason = f"the stoichiometry {count:g} of {name} is not a whole number"
-                yield "error", True, f"reaction {reaction.name}", reaction.name, reason, "use whole numbers of molecules"
+                mend = "use whole numbers of molecules"
+                yield "error", True, f"reaction {reaction.name}", reaction.name, reason, mend
 
 
-def _laws(network: Network, _: str | None) -> Iterator[_Raw]:
+def _laws(q: _Question) -> Iterator[_Raw]:
     """Laws that are no propensities, found by trying them on whole numbers of molecules."""
-    for reaction in network.reactions:
-        if TIME in symbols(reaction.law):
-            continue
-        place, name = f"reaction {reaction.name}", reaction.name
-        probe = _Probe(network, reaction.law)
-        if probe.smallest() < 0:
-            reason = f"the rate law '{_short(reaction.formula)}' is a net rate, negative at some states"
-            left, right = _sides(reaction)
-            mend = f"write two reactions, {left} => {right} and {right} => {left}, or pass split=True (--split)"
-            if not reaction.reversible:
-                mend = "write its two terms as two reactions, or keep it from going negative with max(0, ...)"
-            yield "error", True, place, name, reason, mend
+    states = probe_states(q.network)
+    for reaction in q.network.reactions:
+        probe = Probe(states, reaction.law, q.network.species)
+        if probe.is_negative():
+            reason, mend = _why_negative(q, reaction)
+            yield "error", True, f"reaction {reaction.name}", reaction.name, reason, mend
             continue
         if reaction.reversible:
-            mend = "write '=>' in Antimony, or reversible=\"false\" in SBML"
-            yield "warning", True, place, name, "it is declared reversible, but its law only runs forward", mend
-        yield from _exhaustion(network, reaction, probe)
+            reason = "it is declared reversible, but its law only runs forward"
+            mend = "write '=>' in Antimony, or reversible=\"false\" in SBML, or add its reverse"
+            yield "warning", True, f"reaction {reaction.name}", reaction.name, reason, mend
+        yield from _exhaustion(q.network, reaction, probe)
+        yield from _undefined(reaction, probe)
 
 
-def _exhaustion(network: Network, reaction: Reaction, probe: _Probe) -> Iterator[_Raw]:
-    """A law must vanish when fewer molecules are left than one firing takes."""
+def _why_negative(q: _Question, reaction: Reaction) -> tuple[str, str]:
+    constants = q.network.constants
+    below = sorted(n for n in symbols(reaction.law) if constants.get(n, 0.0) < 0)
+    positive = Probe(probe_states(q.network, positive=True), reaction.law, q.network.species)
+    if below and not positive.is_negative():
+        cause = f"{below[0]} = {constants[below[0]]:g}"
+        reason = f"the rate law '{_short(reaction.formula)}' is negative, because {cause}"
+        return reason, "give rate constants as positive numbers and swap the reaction's sides instead"
+    reason = f"the rate law '{_short(reaction.formula)}' is a net rate, negative at some states"
+    if not reaction.reversible:
+        return (
+            reason,
+            "write its terms as reactions of their own, or keep it from going negative with max(0, ...)",
+        )
+    left, right = _sides(reaction)
+    mend = f"write two reactions, {left} => {right} and {right} => {left}"
+    if q.split:
+        return (
+            reason,
+            f"{mend}; it could not be split, being no difference of two terms that are never negative",
+        )
+    return reason, f"{mend}, or pass split=True (--split)"
+
+
+def _exhaustion(network: Network, reaction: Reaction, probe: Probe) -> Iterator[_Raw]:
+    """A law must vanish when fewer molecules are left than one firing needs."""
     change = reaction.net()
+    place, law, usual = f"reaction {reaction.name}", _short(reaction.formula), probe.largest({})
     for name, count in reaction.reactants:
-        if name not in network.species or change.get(name, 0.0) >= 0 or count != round(count):
+        if name not in network.species or count != round(count):
             continue
-        for left in range(int(count)):
-            if probe.largest({name: float(left)}) <= 1e-9 * probe.largest({}):
-                continue
-            place = f"reaction {reaction.name}"
-            if left == 0:
-                reason = f"the rate law '{_short(reaction.formula)}' does not vanish when {name} is used up"
-                mend = f"make it proportional to {name}, or saturate it as {name}/(K + {name})"
-            else:
-                reason = f"it takes {count:g} {name}, but '{_short(reaction.formula)}' still runs at {name} = {left}"
-                mend = f"count pairs: {name}*({name} - 1)" + (f"*({name} - 2)" if count == 3 else "") + " in place of powers"
+        running = (left for left in range(int(count)) if probe.largest({name: float(left)}) > 1e-9 * usual)
+        left = next(running, None)
+        if left is None:
+            continue
+        if change.get(name, 0.0) >= 0:  # it is not used up, so nothing goes negative
+            reason = f"it needs {count:g} {name}, but '{law}' still runs at {name} = {left}"
+            mend = f"make the law vanish there, or leave {name} out of the reaction"
+            yield "warning", True, place, reaction.name, reason, mend
+        elif left == 0:
+            reason = f"the rate law '{law}' does not vanish when {name} is used up"
+            mend = f"make it proportional to {name}, or saturate it as {name}/(K + {name})"
             yield "error", True, place, reaction.name, reason, mend
-            break
+        else:
+            one = f"1/{network.volumes[name]}" if name in network.volumes else "1"
+            reason = f"it takes {count:g} {name}, but '{law}' still runs at {name} = {left}"
+            mend = f"count pairs: {name}*({name} - {one}) in place of {name}^2"
+            if count > 2:
+                mend = f"count groups of {count:g}: {name}*({name} - {one})*..., a factor for each molecule"
+            yield "error", True, place, reaction.name, reason, mend
 
 
-class _Probe:
-    """A law tried on random whole amounts; the same states for every call."""
-
-    def __init__(self, network: Network, law: Expr) -> None:
-        generator = np.random.default_rng(2023)
-        total = 2.0 * sum(v for v in network.initial.values() if np.isfinite(v)) + 20.0
-        self.values: dict[str, np.ndarray] = {}
-        for name in network.variables:  # small and large counts alike: uniform in the logarithm
-            self.values[name] = np.floor(np.exp(generator.uniform(0.0, np.log(total), _PROBES)))
-            self.values[name][: _PROBES // 8] = 0.0
-            generator.shuffle(self.values[name])
-        for name, value in network.constants.items():  # a constant of 0 would hide what its law does
-            self.values[name] = np.full(_PROBES, value if value else 1.0)
-        self.evaluate = compile_expressions([law], list(self.values))
-
-    def _law(self, fixed: dict[str, float]) -> np.ndarray:
-        values = {**self.values, **{n: np.full(_PROBES, v) for n, v in fixed.items()}}
-        with np.errstate(all="ignore"):
-            result = np.broadcast_to(self.evaluate(list(values.values()))[0], (_PROBES,))
-        return result[np.isfinite(result)]
-
-    def smallest(self) -> float:
-        values = self._law({})
-        return float(values.min(initial=0.0)) if values.min(initial=0.0) < -1e-12 * values.max(initial=0.0) else 0.0
-
-    def largest(self, fixed: dict[str, float]) -> float:
-        return float(np.abs(self._law(fixed)).max(initial=0.0))
+def _undefined(reaction: Reaction, probe: Probe) -> Iterator[_Raw]:
+    name = probe.undefined_without()
+    if name is not None:
+        reason = f"the rate law '{_short(reaction.formula)}' is not a finite number at {name} = 0"
+        mend = f"make sure that {name} never runs out, or add a constant to the divisor"
+        yield "warning", False, f"reaction {reaction.name}", reaction.name, reason, mend
 
 
-def _signal(network: Network, input: str | None) -> Iterator[_Raw]:
-    for reaction in network.reactions:
-        if input is not None and not is_affine(reaction.law, input):
-            reason = f"its propensity is not linear in {input}"
+def _signal(q: _Question) -> Iterator[_Raw]:
+    for reaction in q.network.reactions:
+        if q.input is not None and not is_affine(reaction.law, q.input):
+            reason = f"its propensity is not linear in {q.input}"
             mend = "under a ramp, stochastic engines here need the signal as a staircase (Signal.staircase)"
             yield "note", True, f"reaction {reaction.name}", reaction.name, reason, mend
 
 
-def _volumes(network: Network, _: str | None) -> Iterator[_Raw]:
-    for compartment in sorted(set(network.volumes.values())):
-        size = network.constants[compartment]
+def _volumes(q: _Question) -> Iterator[_Raw]:
+    for compartment in sorted(set(q.network.volumes.values())):
+        size = q.network.constants.get(compartment, 1.0)
         if size != 1.0:
             reason = f"its size is {size:g}, and its species are read as concentrations"
-            mend = "every law is taken as amount per time, with amount/size for each species: check that this is meant"
+            mend = "check that every law is meant as amount per time, with amount/size for each species"
             yield "warning", True, f"compartment {compartment}", compartment, reason, mend
+
+
+def _units(q: _Question) -> Iterator[_Raw]:
+    if q.network.substance == "mole" and q.network.species:
+        reason = "amounts are declared in moles, but are taken as numbers of molecules"
+        mend = "give amounts and rate constants in molecules, and declare 'unit substance = item'"
+        yield "warning", True, "unit substance", "substance", reason, mend
 
 
 def _sides(reaction: Reaction) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from chemlearn.reversible import split_reversible
 from chemlearn.sbml import looks_like_sbml, to_sbml, with_values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A reaction network and the roles of its names.
 
@@ -87,6 +87,11 @@ class Model:
                 raise ModelError(model.missing_role(role))
         return model
 
+    def __repr__(self) -> str:
+        size = f"{len(self.species)} species, {len(self.network.reactions)} reactions"
+        values = "".join(f", {name}={value:g}" for name, value in self.values)
+        return f"Model({self.name!r}{values}: {size}; input {self.input}, output {self.output}, weight {self.weight})"
+
     @cached_property
     def sbml(self) -> str:
         """The model as SBML, with the values set and, where asked for, reversible reactions split."""
@@ -143,8 +148,8 @@ class Model:
     def with_values(self, **values: float) -> Model:
         """The model with constants or initial amounts set.
 
-        A name that Antimony reserves is written there with a trailing underscore; here it may be given without
-        (``gamma`` for ``gamma_``).
+        A name that Antimony reserves is written there with a trailing underscore; here it may be given
+        without (``gamma`` for ``gamma_``).
 
         Raises
         ------
@@ -156,9 +161,13 @@ class Model:
         for name, value in values.items():
             known = name if name in settable else f"{name}_"
             if name in self.network.rules:
-                raise ModelError(f"{name!r} is computed by an assignment rule of '{self.name}' and cannot be set")
+                raise ModelError(
+                    f"{name!r} is computed by an assignment rule of '{self.name}' and cannot be set"
+                )
             if known not in settable or "." in known:
-                raise ModelError(f"no parameter or species named {name!r}; '{self.name}' has {', '.join(settable)}")
+                raise ModelError(
+                    f"no parameter or species named {name!r}; '{self.name}' has {', '.join(settable)}"
+                )
             if not math.isfinite(value):
                 raise ModelError(f"{name!r} must be a finite number, got {value}")
             checked[known] = float(value)
@@ -167,7 +176,7 @@ class Model:
     def findings(self) -> tuple[lint.Finding, ...]:
         """Everything to know before a run: errors, warnings, notes, each with its line and its mend."""
         driven = self.input if self.input in self.network.constants else None
-        return lint.findings(self.network, self.text, self.origin, input=driven)
+        return lint.findings(self.network, self.text, self.origin, input=driven, split=self.split)
 
     def require(self, *, stochastic: bool) -> None:
         """Refuse a model that cannot be simulated.
@@ -189,7 +198,9 @@ class Model:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def tellurium(self):  # type: ignore[no-untyped-def]  # tellurium publishes no types
-        """The model as a tellurium object (an extended RoadRunner), to explore with all that tellurium offers."""
+        """The model as a tellurium object (an extended RoadRunner), to explore with all that tellurium
+        offers.
+        """
         import tellurium
 
         return tellurium.loadSBMLModel(self.sbml)
@@ -197,6 +208,11 @@ class Model:
     def missing_role(self, role: str) -> str:
         """What to say when no name of the model plays a role."""
         network, name = self.network, getattr(self, role)
+        if role == "input" and name in network.names:
+            return (
+                f"{self.origin}: {name!r} is computed by the model, so no signal can drive it; make it a "
+                f"constant or a boundary species (${name}), or name another input with input=... (--input)"
+            )
         choices = network.constants if role == "input" else (*network.variables, *network.rules)
         kind = {"input": "constant", "output": "variable", "weight": "variable"}[role]
         return (
@@ -214,9 +230,15 @@ def _fetch(source: str | Path) -> tuple[str, str, str]:
     path = shipped.get(text, Path(text))
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise ModelError(f"{text}: this file {what}; give a file, or one of the shipped models {', '.join(shipped)}")
+        raise ModelError(
+            f"{text}: this file {what}; give a file, or one of the shipped models {', '.join(shipped)}"
+        )
     try:
         content = path.read_text(encoding="utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
-        raise ModelError(f"{text}: this file cannot be read ({error}); give an Antimony or SBML text") from None
+        raise ModelError(
+            f"{text}: this file cannot be read ({error}); give an Antimony or SBML text"
+        ) from None
+    if "\0" in content:
+        raise ModelError(f"{text}: this file cannot be read (it is no text); give an Antimony or SBML text")
     return content, f"models/{path.name}" if text in shipped else text, path.stem

@@ -1,7 +1,9 @@
-"""The reaction network of an SBML model: what varies, what is constant, which reactions change what, and how fast.
+"""The reaction network of an SBML model: what varies, what is constant, which reactions change what, and how
+fast.
 
-Everything is in amounts: a species that SBML reads as a concentration stands in a law as amount/volume. Assignment
-rules, function definitions and local parameters are inlined, so a law names only variables, constants and time.
+Everything is in amounts: a species that SBML reads as a concentration stands in a law as amount/volume.
+Assignment rules, function definitions and local parameters are inlined, so a law names only variables,
+constants and time.
 """
 
 from __future__ import annotations
@@ -87,7 +89,8 @@ class Network:
     used_reactions : frozenset of str
         Reactions whose rate other formulas use by their name.
     substance : str
-        SBML unit in which amounts are declared, such as ``"mole"`` or ``"item"``; "" where nothing is declared.
+        SBML unit in which amounts are declared, such as ``"mole"`` or ``"item"``; "" where nothing is
+        declared.
     """
 
     species: tuple[str, ...]
@@ -164,7 +167,8 @@ class _Reader:
         self.concentrations = {  # species that formulas read as concentrations, and their compartment
             s.getId(): s.getCompartment()
             for s in self.all_species
-            if not s.getHasOnlySubstanceUnits() and model.getCompartment(s.getCompartment()).getSpatialDimensions() > 0
+            if not s.getHasOnlySubstanceUnits()
+            and model.getCompartment(s.getCompartment()).getSpatialDimensions() > 0
         }
         if any(r.isAlgebraic() for r in rules):
             self.unsupported.append(("algebraicRule", "algebraic rules are not supported"))
@@ -189,15 +193,19 @@ class _Reader:
         }
         self._note_oddities()
         known = {*given, *self.assignment, TIME}
-        definitions, rates, given = (self._without_unknown(trees, known) for trees in (definitions, rates, given))
+        definitions, rates, given = (
+            self._without_unknown(trees, known) for trees in (definitions, rates, given)
+        )
         values = _solved(given)
         return Network(
             species=floating,
             rates_of=rates,
             rules={n: definitions[n] for n in self.assignment},
             constants={n: v for n, v in values.items() if n not in floating and n not in self.rate},
-            initial={n: values[n] for n in (*floating, *self.rate)},
-            reactions=tuple(self._reaction(r, definitions[r.getId()]) for r in self.reactions if r.getId() in laws),
+            initial={n: values.get(n, math.nan) for n in (*floating, *self.rate)},
+            reactions=tuple(
+                self._reaction(r, definitions[r.getId()]) for r in self.reactions if r.getId() in laws
+            ),
             volumes=volumes,
             boundary=frozenset(fixed),
             events=tuple(
@@ -241,7 +249,9 @@ class _Reader:
                 for p in _local_parameters(reaction.getKineticLaw()):
                     given[f"{reaction.getId()}.{p.getId()}"] = _value(p)
         for s in self.all_species:
-            given[s.getId()] = self._given_species(s, as_concentration=s.getId() in self.concentrations.keys() - volumes)
+            given[s.getId()] = self._given_species(
+                s, as_concentration=s.getId() in self.concentrations.keys() - volumes
+            )
         volatile = {c for c in self.assignment if model.getCompartment(c) is not None}
         return {n: tree for n, tree in given.items() if n not in self.assignment or n in volatile}
 
@@ -311,7 +321,11 @@ class _Reader:
         definition = self.model.getUnitDefinition(unit)
         if definition is None:
             return unit if self.model.getLevel() == 3 else ""
-        return str(libsbml.UnitKind_toString(definition.getUnit(0).getKind())) if definition.getNumUnits() else ""
+        return (
+            str(libsbml.UnitKind_toString(definition.getUnit(0).getKind()))
+            if definition.getNumUnits()
+            else ""
+        )
 
 
 def _listed(item: Callable[[int], Any], count: int) -> list[Any]:
@@ -336,8 +350,10 @@ def _inlined(definitions: Mapping[str, Expr]) -> dict[str, Expr]:
         if not any(symbols(body) & bodies.keys() for body in bodies.values()):
             break
         bodies = {name: substitute(body, bodies) for name, body in bodies.items()}
-    circular = sorted(name for name, body in bodies.items() if symbols(body) & bodies.keys())
-    if circular:
+    unfinished = [name for name, body in bodies.items() if symbols(body) & bodies.keys()]
+    if unfinished:
+        used = frozenset().union(*(symbols(definitions[name]) for name in unfinished))
+        circular = sorted(used.intersection(unfinished))  # not what only reads from the circle
         raise ModelError(f"the rules of {', '.join(circular)} refer to one another in a circle; break it")
     return bodies
 

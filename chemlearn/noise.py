@@ -12,8 +12,8 @@ from chemlearn.model import Model
 def output_sd(model: Model, s: float | None = None) -> float:
     r"""Standard deviation of u at constant input, in the linear noise approximation.
 
-    Solves :math:`A C + C A^T + N \,\mathrm{diag}(v)\, N^T = 0` for the covariance C of the core at its steady state
-    (A the Jacobian, N the stoichiometry, v the rates). Exact where every propensity is linear.
+    Solves :math:`A C + C A^T + N \,\mathrm{diag}(v)\, N^T = 0` for the covariance C of the core at its
+    steady state (A the Jacobian, N the stoichiometry, v the rates). Exact where every propensity is linear.
 
     Parameters
     ----------

@@ -5,6 +5,8 @@ Colours are Okabe and Ito's, which colour-blind readers can tell apart; curves a
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,13 +19,20 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79
 _SIZE = (6.4, 4.0)
 
 
-def _figure(rows: int = 1, size: tuple[float, float] = _SIZE, **how: object) -> tuple[Figure, np.ndarray]:
+def _figure(rows: int = 1, size: tuple[float, float] = _SIZE, **how: Any) -> tuple[Figure, np.ndarray]:
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, 1, squeeze=False, **how)[:, 0]  # type: ignore[arg-type]
+    axes = figure.subplots(rows, 1, squeeze=False, **how)[:, 0]
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
         ax.tick_params(labelsize=9)
     return figure, axes
+
+
+def _legend(figure: Figure, ax: Axes, columns: int = 2) -> None:
+    """Below the plot, where it hides nothing."""
+    figure.legend(
+        *ax.get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False, fontsize=9
+    )
 
 
 def _zero_line(ax: Axes) -> None:
@@ -43,21 +52,19 @@ def kernel(found: Assessment) -> Figure:
     marks = end * np.unique(np.concatenate((np.geomspace(1e-3, 1, 16), np.linspace(0, 1, 13)[1:])))
     ax.plot(marks, found.step.tail(0, marks), "o", color=ORANGE, ms=4, mfc="none", label="finite step of 1 %")
     if found.kernel.delta:
-        ax.annotate(
-            f"+ {found.kernel.delta:.3g} δ(t)", (0, 0.9), (0.06, 0.9), xycoords="axes fraction", fontsize=10,
-            arrowprops={"arrowstyle": "-|>", "color": BLUE}, color=BLUE, va="center",
-        )  # fmt: skip
-    _symmetric_log_if_spiky(ax, values)
+        instant = f"and an instantaneous part, {found.kernel.delta:.3g} δ(t)"
+        ax.set_title(instant, fontsize=9, color=BLUE, loc="right")
+    _symmetric_log_if_spiky(ax, values, float(found.kernel.tail(0, np.array(found.kernel.half_time))))
     ax.set_xlabel("lag t (time unit of the model)")
     ax.set_ylabel(f"K(t): {found.model.output} per {found.model.input} and time")
-    ax.legend(frameon=False, fontsize=9, loc="upper right" if abs(values.max()) >= abs(values.min()) else "lower right")
+    _legend(figure, ax)
     return figure
 
 
-def _symmetric_log_if_spiky(ax: Axes, values: np.ndarray) -> None:
-    """A fast spike would hide the slow lobe of opposite sign: compress the axis, but say so."""
-    highest = float(np.max(np.abs(values)))
-    other = min(abs(float(values.max())), abs(float(values.min())))
+def _symmetric_log_if_spiky(ax: Axes, values: np.ndarray, later: float) -> None:
+    """A fast spike would hide the slow part of the kernel: compress the axis, but say so."""
+    highest, up, down = float(np.max(np.abs(values))), float(values.max()), -float(values.min())
+    other = min(up, down) if up > 1e-9 * highest < down else abs(later)
     if 0 < other < 0.02 * highest:
         ax.set_yscale("symlog", linthresh=other)
         ax.set_title("vertical axis linear near zero, logarithmic beyond", fontsize=8, color=GREY, loc="left")
@@ -74,13 +81,22 @@ def step_response(found: Assessment) -> Figure:
         u = data[found.model.output].values
         end = float(data.time.values[-1])
         style = "--" if share < 0 else "-"
-        label = f"step of {share:+.0%}"
-        ax.plot(data.time.values, (u - u[0]) / size, style, color=colours[share], label=label, linewidth=1.4)
+        label = f"step of {100 * share:+.0f} %".replace("-", "−")
+        ax.plot(
+            data.time.values,
+            (u - data.attrs["rest"]) / size,
+            style,
+            color=colours[share],
+            label=label,
+            linewidth=1.4,
+        )
     times = np.linspace(0, end, 400)
-    ax.plot(times, found.kernel.step_response(times), ":", color="black", linewidth=1.6, label="linear response")
+    ax.plot(
+        times, found.kernel.step_response(times), ":", color="black", linewidth=1.6, label="linear response"
+    )
     ax.set_xlabel("time after the step (time unit of the model)")
     ax.set_ylabel(f"change of {found.model.output} per change of {found.model.input}")
-    ax.legend(frameon=False, fontsize=9)
+    _legend(figure, ax, 3)
     return figure
 
 
@@ -91,10 +107,22 @@ def update(found: Assessment) -> Figure:
     largest = float(found.closed.amplitudes[-1])
     _zero_line(ax)
     ax.axvline(0, color=GREY, linewidth=0.8, zorder=0)
-    ax.plot([-largest, largest], [-largest, largest], "--", color=GREY, linewidth=1.2, label="ideal, Δw = |M₁| A")
-    ax.plot(found.closed.amplitudes, found.closed.updates / ideal, color=BLUE, label="closed form from the kernel")
+    ax.plot(
+        [-largest, largest], [-largest, largest], "--", color=GREY, linewidth=1.2, label="ideal, Δw = |M₁| A"
+    )
+    ax.plot(
+        found.closed.amplitudes, found.closed.updates / ideal, color=BLUE, label="closed form from the kernel"
+    )
     curve = found.deterministic
-    ax.plot(curve.amplitudes, curve.updates / ideal, "s", color=ORANGE, ms=5, mfc="none", label="full rate equations")
+    ax.plot(
+        curve.amplitudes,
+        curve.updates / ideal,
+        "s",
+        color=ORANGE,
+        ms=5,
+        mfc="none",
+        label="full rate equations",
+    )
     if found.ensemble is not None:
         for curve, colour, mark, label, aside in (
             (found.ensemble.pooled, GREEN, "o", "stochastic, synapses pooled", -0.012),
@@ -105,36 +133,45 @@ def update(found: Assessment) -> Figure:
     ax.set_ylim(max(-reach, ax.get_ylim()[0]), min(reach, ax.get_ylim()[1]))
     ax.set_xlabel(f"contrast A = clamped − free (units of {found.model.input})")
     ax.set_ylabel(f"update Δw / |M₁| (units of {found.model.input})")
-    ax.legend(frameon=False, fontsize=9, loc="upper left")
+    _legend(figure, ax)
     return figure
 
 
 def _with_errors(
     ax: Axes, curve: UpdateCurve, ideal: float, colour: str, mark: str, label: str, aside: float
 ) -> None:
-    count = "± 1 standard error"
     ax.errorbar(
         curve.amplitudes + aside, curve.updates / ideal, curve.errors / ideal,  # type: ignore[operator]
-        fmt=mark, color=colour, ms=5, capsize=3, linewidth=1.2, label=f"{label} ({count})",
+        fmt=mark, color=colour, ms=5, capsize=3, linewidth=1.2, label=f"{label}, ± 1 s.e.",
     )  # fmt: skip
 
 
 def cycle(found: Assessment) -> Figure:
-    """One learning cycle: what the input does, what the output makes of it, and what the threshold lets through."""
+    """One learning cycle: the input, what the output makes of it, and what the threshold lets through."""
     figure, (above, below) = _figure(2, (6.4, 4.8), sharex=True, height_ratios=[1, 1.6])
     times = found.cycles.time.values
     largest = float(found.cycles.amplitude.values[-1])
     shown = found.cycles.u.isel(amplitude=-1).values
-    above.plot(times, found.cycle.signal(largest)(times[:-1]).tolist() + [found.cycle.mean - largest / 2], color=BLUE)
+    free, clamped = found.cycle.mean - largest / 2, found.cycle.mean + largest / 2
+    above.plot([0.0, found.cycle.rise, found.cycle.period], [free, clamped, free], color=BLUE)
     above.set_ylabel(f"input {found.model.input}")
     _zero_line(below)
-    below.axhspan(-found.threshold, found.threshold, color=GREY, alpha=0.15, linewidth=0, label="below threshold, not heard")
+    below.axhspan(
+        -found.threshold,
+        found.threshold,
+        color=GREY,
+        alpha=0.15,
+        linewidth=0,
+        label="below threshold, not heard",
+    )
     heard = np.abs(shown) >= found.threshold
-    below.fill_between(times, shown, where=heard, color=GREEN, alpha=0.3, linewidth=0, label="adds to the weight")
+    below.fill_between(
+        times, shown, where=heard, color=GREEN, alpha=0.3, linewidth=0, label="adds to the weight"
+    )
     below.plot(times, shown, color=ORANGE, label=f"{found.model.output}, rate equations")
     below.set_ylabel(f"{found.model.output} − its level at rest")
     below.set_xlabel("time (time unit of the model)")
-    below.legend(frameon=False, fontsize=9)
+    _legend(figure, below, 3)
     above.set_title(f"one cycle at the largest contrast, {largest:.3g}", fontsize=9, loc="left")
     return figure
 
@@ -144,34 +181,49 @@ def working_range(found: Assessment) -> Figure:
     figure, (above, below) = _figure(2, (6.4, 5.0), sharex=True)
     table, working = found.working.table, found.working
     residual = np.maximum(table.residual.values, 1e-6)
-    above.loglog(table.s.values, residual, "-", color=BLUE, label="residual after a step / peak")
-    above.axhline(working.tolerance, color=ORANGE, linestyle="--", linewidth=1.2, label=f"tolerance {working.tolerance:g}")
+    levels = np.abs(table.s.values)  # a negative mean is scanned on its own side
+    above.loglog(levels, residual, "-", color=BLUE, label="remains of a step / its peak")
+    above.axhline(
+        working.tolerance,
+        color=ORANGE,
+        linestyle="--",
+        linewidth=1.2,
+        label=f"tolerance {working.tolerance:g}",
+    )
     if not working.reason:
         for ax in (above, below):
-            ax.axvspan(working.low, working.high, color=GREEN, alpha=0.12, linewidth=0)
+            ax.axvspan(abs(working.low), abs(working.high), color=GREEN, alpha=0.12, linewidth=0)
         above.plot([], [], color=GREEN, alpha=0.3, linewidth=8, label="working range")
-    above.axvline(abs(found.cycle.mean) or 1.0, color=GREY, linewidth=0.8, linestyle=":")
-    above.set_ylabel("residual")
-    above.legend(frameon=False, fontsize=9)
+    for ax in (above, below):
+        ax.axvline(abs(found.cycle.mean) or 1.0, color=GREY, linewidth=1.0, linestyle=":")
+    above.set_ylabel("remaining share")
+    above.set_ylim(min(0.5 * np.nanmin(residual), 0.1 * working.tolerance), 2.0)
     moment = np.abs(table.first_moment.values)
-    below.loglog(table.s.values, moment, "-", color=PURPLE, label="|M₁|, gain of the update")
-    below.loglog(table.s.values, table.half_time.values, "--", color=ORANGE, label="half-time")
-    below.set_xlabel(f"input level {found.model.input}")
+    below.loglog(levels, moment, "-", color=PURPLE, label="gain of the update, |M₁|")
+    below.loglog(levels, table.half_time.values, "--", color=BLUE, label="half-time")
+    low, high = below.get_ylim()
+    if high < 10 * low:  # flat curves: a decade at least, or the ticks come too close
+        below.set_ylim(low / 10, high * 10)
+    sign = "−" if found.cycle.mean < 0 else ""
+    below.set_xlabel(f"input level {sign}{found.model.input}")
     below.set_ylabel("|M₁| and half-time")
-    below.legend(frameon=False, fontsize=9)
+    above.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    below.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return figure
 
 
 def dissipation(found: Assessment) -> Figure | None:
-    """Contribution of each pair of opposite reactions to the entropy production; None where it is not finite."""
+    """Share of each pair of reactions in the entropy production; None where that is 0 or not finite."""
     pairs = found.dissipation.pairs
-    if not np.isfinite(found.dissipation.rate) or not pairs.sizes["pair"]:
+    if not np.isfinite(found.dissipation.rate) or found.dissipation.balanced:
         return None
     order = np.argsort(pairs.contribution.values)[-14:]
     figure, (ax,) = _figure(size=(6.4, 1.2 + 0.28 * len(order)))
     names = [str(n).replace(" / ", " ⇌ ") for n in pairs.pair.values[order]]
     ax.barh(names, pairs.contribution.values[order], color=BLUE)
-    ax.set_xlabel(f"entropy production at {found.model.input} = {found.dissipation.s:.3g} (k_B per time unit)")
+    ax.set_xlabel(
+        f"entropy production at {found.model.input} = {found.dissipation.s:.3g} (k_B per time unit)"
+    )
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -12,37 +12,46 @@ from chemlearn.network import Network
 _STATES = 40  # a law that is wrong is wrong at almost all states
 
 
+def probe_states(network: Network, *, positive: bool = False) -> dict[str, np.ndarray]:
+    """Random whole amounts and the constants, time included; with ``positive``, negative constants lose their
+    sign.
+    """
+    generator = np.random.default_rng(2023)
+    total = 2.0 * sum(v for v in network.initial.values() if np.isfinite(v) and v > 0) + 20.0
+    states: dict[str, np.ndarray] = {}
+    for name in network.variables:  # small and large counts alike: uniform in the logarithm
+        states[name] = np.floor(np.exp(generator.uniform(0.0, np.log(total), _STATES)))
+        states[name][: _STATES // 8] = 0.0
+        generator.shuffle(states[name])
+    for name, value in network.constants.items():  # a constant of 0 would hide what its law does
+        states[name] = np.full(_STATES, (abs(value) if positive else value) or 1.0)
+    states[TIME] = np.linspace(0.0, 10.0, _STATES)
+    return states
+
+
 class Probe:
-    """A law at random whole amounts; the same states for every call.
+    """A law tried at states of its network.
 
     Parameters
     ----------
-    network : Network
+    states : mapping of str to (n_states,) array
+        From :func:`probe_states`.
     law : Expr
         In amounts, as in :class:`~chemlearn.network.Reaction`.
-    positive : bool
-        Whether negative constants are taken with the opposite sign.
+    species : collection of str
+        Names among the states that are amounts.
     """
 
-    def __init__(self, network: Network, law: Expr, *, positive: bool = False) -> None:
-        generator = np.random.default_rng(2023)
-        total = 2.0 * sum(v for v in network.initial.values() if np.isfinite(v) and v > 0) + 20.0
-        self.values: dict[str, np.ndarray] = {}
-        for name in network.variables:  # small and large counts alike: uniform in the logarithm
-            states = np.floor(np.exp(generator.uniform(0.0, np.log(total), _STATES)))
-            states[: _STATES // 8] = 0.0
-            generator.shuffle(states)
-            self.values[name] = states
-        for name, value in network.constants.items():  # a constant of 0 would hide what its law does
-            self.values[name] = np.full(_STATES, (abs(value) if positive else value) or 1.0)
-        self.values[TIME] = np.linspace(0.0, 10.0, _STATES)
-        self.species = sorted(symbols(law) & set(network.species))
-        self.evaluate = compile_expressions([law], list(self.values))
+    def __init__(self, states: Mapping[str, np.ndarray], law: Expr, species: Collection[str]) -> None:
+        used = sorted(symbols(law))
+        self.values = {name: states[name] for name in used}
+        self.species = [name for name in used if name in species]
+        self.evaluate = compile_expressions([law], used)
 
     def at(self, fixed: Mapping[str, float], least: float = 0.0) -> np.ndarray:
         """The law with some amounts fixed and the others at ``least`` or above."""
         values = self.values | {n: np.maximum(self.values[n], least) for n in self.species}
-        values |= {n: np.full(_STATES, v) for n, v in fixed.items()}
+        values |= {n: np.full(_STATES, v) for n, v in fixed.items() if n in values}
         with np.errstate(all="ignore"):
             return np.broadcast_to(self.evaluate(list(values.values()))[0], (_STATES,)).astype(float)
 
@@ -58,7 +67,9 @@ class Probe:
         return float(values[np.isfinite(values)].max(initial=0.0))
 
     def undefined_without(self) -> str | None:
-        """A species whose last molecule takes the law's value with it, as B in k*A/B; None if there is none."""
+        """A species whose last molecule takes the law's value with it, as B in k*A/B; None if there is
+        none.
+        """
         constants_known = all(np.isfinite(self.at({}, least=1.0)))
         empty = (n for n in self.species if not np.all(np.isfinite(self.at({n: 0.0}, least=1.0))))
         return next(empty, None) if constants_known else None

@@ -9,7 +9,7 @@ import libsbml
 
 from chemlearn.expression import ZERO, Expr, infix, number, substitute, symbols
 from chemlearn.network import Network
-from chemlearn.probe import Probe
+from chemlearn.probe import Probe, probe_states
 from chemlearn.sbml import function_definitions
 from chemlearn.sbml_math import from_sbml
 
@@ -18,7 +18,8 @@ def net_terms(law: Expr) -> Iterator[tuple[Expr, Expr]]:
     """Every way to read a law as forward minus backward rate by the differences in it.
 
     Factors and divisors around a difference are carried into both terms, so that ``cell*(k1*A - k2*B)`` gives
-    ``cell*k1*A`` and ``cell*k2*B``. The terms are not yet known to be positive: ``A*(A - 1)`` gives ``A*A`` and ``A``.
+    ``cell*k1*A`` and ``cell*k2*B``. The terms are not yet known to be positive: ``A*(A - 1)`` gives ``A*A``
+    and ``A``.
     """
     if law.op not in ("+", "-", "*", "/"):
         return
@@ -41,8 +42,9 @@ def net_terms(law: Expr) -> Iterator[tuple[Expr, Expr]]:
 def split_reversible(sbml: str) -> str:
     """SBML in which every reversible reaction whose law goes negative becomes two reactions, where it can.
 
-    The backward one is called ``<id>_reverse``. A law that is no difference of two terms which are never negative
-    stays as it is, and so does one whose net rate is used elsewhere by the reaction's name; the lint says so.
+    The backward one is called ``<id>_reverse``. A law that is no difference of two terms which are never
+    negative stays as it is, and so does one whose net rate is used elsewhere by the reaction's name; the lint
+    says so.
     """
     document = libsbml.readSBMLFromString(sbml)
     model = document.getModel()
@@ -53,19 +55,26 @@ def split_reversible(sbml: str) -> str:
         for r in map(model.getRule, range(model.getNumRules()))
         if r.getVariable() in network.rules
     }
-    net = [r for r in network.reactions if r.reversible and Probe(network, r.law).is_negative()]
-    for name in (r.name for r in net if r.name not in network.used_reactions):
+    states = probe_states(network)
+
+    def negative(law: Expr) -> bool:
+        return Probe(states, law, network.species).is_negative()
+
+    net = [r.name for r in network.reactions if r.reversible and negative(r.law)]
+    for name in (n for n in net if n not in network.used_reactions):
         reaction = model.getReaction(name)
         raw = from_sbml(reaction.getKineticLaw().getMath(), functions)
         for forward, backward in chain(net_terms(raw), net_terms(_expanded(raw, rules))):
-            if not any(Probe(network, network.in_amounts(t, name)).is_negative() for t in (forward, backward)):
+            if not any(negative(network.in_amounts(term, name)) for term in (forward, backward)):
                 _split(model, reaction, forward, backward)
                 break
     return str(libsbml.writeSBMLToString(document))
 
 
 def _expanded(tree: Expr, rules: Mapping[str, Expr]) -> Expr:
-    """The tree with assignment rules written out; they hold no circles, which was checked when they were read."""
+    """The tree with assignment rules written out; they hold no circles, which was checked when they were
+    read.
+    """
     while symbols(tree) & rules.keys():
         tree = substitute(tree, rules)
     return tree

@@ -15,6 +15,8 @@ from chemlearn.errors import ModelError
 #: parameters that :func:`driven` adds; an engine sets them at the start of every linear piece
 PIECE_VALUE, PIECE_SLOPE, PIECE_START = "signal_value__", "signal_slope__", "signal_start__"
 
+ANTIMONY_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*|#[^\n]*", re.DOTALL)
+
 
 def looks_like_sbml(text: str) -> bool:
     """Whether a text is XML rather than Antimony."""
@@ -44,17 +46,23 @@ def to_sbml(text: str, origin: str) -> str:
         return text
     antimony.clearPreviousLoads()
     if antimony.loadAntimonyString(text) < 0:
-        raise ModelError(_antimony_error(antimony.getLastError(), origin))
+        raise ModelError(_antimony_error(antimony.getLastError(), text, origin))
     sbml = antimony.getSBMLString(antimony.getMainModuleName())
     antimony.clearPreviousLoads()
     return str(sbml)
 
 
-def _antimony_error(message: str, origin: str) -> str:
+def _antimony_error(message: str, text: str, origin: str) -> str:
     """Antimony's message in one sentence with ``origin:line`` in front."""
     found = re.match(r"Error in model string, line (\d+):\s*", message)
-    place, reason = (f"{origin}:{found[1]}", message[found.end() :]) if found else (origin, message)
-    from_libsbml = re.search(r"Error message\(s\) from libSBML:.*?Reference: [^\n]*\n([^\n]+)", message, re.DOTALL)
+    place, reason = (
+        (f"{origin}:{_true_line(text, int(found[1]))}", message[found.end() :])
+        if found
+        else (origin, message)
+    )
+    from_libsbml = re.search(
+        r"Error message\(s\) from libSBML:.*?Reference: [^\n]*\n([^\n]+)", message, re.DOTALL
+    )
     if from_libsbml:  # found only after the whole text was read: its line means nothing
         place, reason = origin, from_libsbml[1]
     reason = " ".join(reason.replace("'\\n'", "end of line").split()).rstrip(". ")
@@ -63,7 +71,14 @@ def _antimony_error(message: str, origin: str) -> str:
         return f"{place}: Antimony cannot read this: {reason}"
     wanted = f" where {syntax[2]} should be" if syntax[2] else ""
     before = "" if syntax.start() == 0 else f" {reason[: syntax.start()].rstrip(' :')}:"
-    return f"{place}: Antimony syntax error:{before} {syntax[1]}{wanted}; correct this line or the end of the one before"
+    reason = f"Antimony syntax error:{before} {syntax[1]}{wanted}"
+    return f"{place}: {reason}; correct this line or the end of the one before"
+
+
+def _true_line(text: str, counted: int) -> int:
+    """Line of a text from Antimony's count, which passes over the ends of lines inside ``/* */``."""
+    marked = ANTIMONY_COMMENT.sub(lambda m: m[0].replace("\n", "\0"), text)
+    return counted + sum(line.count("\0") for line in marked.split("\n")[:counted])
 
 
 def parse(sbml: str, origin: str) -> Any:
@@ -74,31 +89,41 @@ def parse(sbml: str, origin: str) -> Any:
     document = libsbml.readSBMLFromString(sbml)
     for category in (libsbml.LIBSBML_CAT_UNITS_CONSISTENCY, libsbml.LIBSBML_CAT_MODELING_PRACTICE):
         document.setConsistencyChecks(category, False)
-    if document.getNumErrors(libsbml.LIBSBML_SEV_ERROR) + document.getNumErrors(libsbml.LIBSBML_SEV_FATAL) == 0:
+    if (
+        document.getNumErrors(libsbml.LIBSBML_SEV_ERROR) + document.getNumErrors(libsbml.LIBSBML_SEV_FATAL)
+        == 0
+    ):
         document.checkConsistency()
     for i in range(document.getNumErrors()):
         error = document.getError(i)
         if error.getSeverity() >= libsbml.LIBSBML_SEV_ERROR:
             reason = " ".join(error.getMessage().split()).rstrip(".")
-            raise ModelError(f"{origin}:{error.getLine()}: this is not valid SBML: {reason}; correct the file")
+            raise ModelError(
+                f"{origin}:{error.getLine()}: this is not valid SBML: {reason}; correct the file"
+            )
     if document.getModel() is None:
         raise ModelError(f"{origin}: the SBML has no <model>; write one")
     level, version = document.getLevel(), document.getVersion()
     if (level, version) < (2, 4) or (level, version) > (3, 2):
-        raise ModelError(f"{origin}: SBML Level {level} Version {version}; Level 2 Version 4 to Level 3 Version 2 are read")
-    for i in range(document.getNumPlugins()):
+        raise ModelError(
+            f"{origin}: SBML Level {level} Version {version}; Level 2 Version 4 to Level 3 Version 2 are read"
+        )
+    for i in range(document.getNumPlugins() if level == 3 else 0):
         package = document.getPlugin(i).getPackageName()
-        # libSBML lists the mathematics of Level 3 Version 2 as a package; what of it is not supported is said by name
+        # libSBML lists the mathematics of Level 3 Version 2 as a package; what of it is not supported is said
+        # by name
         if document.getPackageRequired(package) and package != "l3v2extendedmath":
-            raise ModelError(f"{origin}: the SBML package '{package}' is required and not supported; export core SBML")
+            raise ModelError(
+                f"{origin}: the SBML package '{package}' is required and not supported; export core SBML"
+            )
     return document
 
 
 def with_values(sbml: str, values: Mapping[str, float]) -> str:
     """SBML in which parameters, compartments and initial amounts take the given values.
 
-    A value set here wins over an initial assignment of the same name. Species that reactions change are given in
-    amounts, all others in the unit in which the laws read them.
+    A value set here wins over an initial assignment of the same name. Species that reactions change are given
+    in amounts, all others in the unit in which the laws read them.
     """
     if not values:
         return sbml
@@ -111,7 +136,11 @@ def with_values(sbml: str, values: Mapping[str, float]) -> str:
         if element.getTypeCode() == libsbml.SBML_SPECIES:
             element.unsetInitialConcentration()
             element.unsetInitialAmount()
-            (element.setInitialConcentration if _is_read_as_given(model, element) else element.setInitialAmount)(value)
+            (
+                element.setInitialConcentration
+                if _is_read_as_given(model, element)
+                else element.setInitialAmount
+            )(value)
         elif element.getTypeCode() == libsbml.SBML_COMPARTMENT:
             element.setSize(value)
         else:
@@ -121,12 +150,16 @@ def with_values(sbml: str, values: Mapping[str, float]) -> str:
 
 def _is_read_as_given(model: Any, species: Any) -> bool:
     """Whether a species is a concentration that no reaction changes."""
-    fixed = species.getBoundaryCondition() or species.getConstant() or model.getRule(species.getId()) is not None
+    fixed = (
+        species.getBoundaryCondition() or species.getConstant() or model.getRule(species.getId()) is not None
+    )
     return fixed and not species.getHasOnlySubstanceUnits()
 
 
 def driven(sbml: str, name: str) -> str:
-    """SBML in which a constant is replaced by ``value + slope*(time - start)``, set anew on every linear piece."""
+    """SBML in which a constant is replaced by ``value + slope*(time - start)``, set anew on every linear
+    piece.
+    """
     document = libsbml.readSBMLFromString(sbml)
     model = document.getModel()
     element = model.getElementBySId(name)

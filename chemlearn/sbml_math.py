@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 import libsbml
 
 from chemlearn.errors import ModelError
 from chemlearn.expression import ONE, TIME, TWO, ZERO, Expr, call, number, operation, substitute, symbol
+
+# Once tellurium has loaded libSEDML, trees come back as that library's ASTNode, whose methods fail; libSBML's
+# own, called by name, take both.
+_Node = libsbml.ASTNode
 
 _BINARY = {
     libsbml.AST_DIVIDE: "/",
@@ -72,8 +77,8 @@ def from_sbml(node: Any, functions: Mapping[str, Any] | None = None) -> Expr:
         For mathematics that no engine here can take (delays, ``rateOf``, random draws, unknown functions).
     """
     functions = functions or {}
-    kind = node.getType()
-    children = [node.getChild(i) for i in range(node.getNumChildren())]
+    kind = _Node.getType(node)
+    children = _children(node)
     if kind == libsbml.AST_FUNCTION:
         return _inlined(node, children, functions)
     if kind == libsbml.AST_FUNCTION_PIECEWISE:
@@ -82,9 +87,9 @@ def from_sbml(node: Any, functions: Mapping[str, Any] | None = None) -> Expr:
         pairs = list(zip(args[::2], args[1::2], strict=True))
         return reduce(lambda rest, pair: call("if", pair[1], pair[0], rest), reversed(pairs), otherwise)
     if kind in (libsbml.AST_INTEGER, libsbml.AST_REAL, libsbml.AST_REAL_E, libsbml.AST_RATIONAL):
-        return number(node.getInteger() if kind == libsbml.AST_INTEGER else node.getReal())
+        return number(_Node.getInteger(node) if kind == libsbml.AST_INTEGER else _Node.getReal(node))
     if kind == libsbml.AST_NAME:
-        return symbol(node.getName())
+        return symbol(_Node.getName(node))
     if kind == libsbml.AST_NAME_TIME:
         return symbol(TIME)
     if kind in _CONSTANTS:
@@ -103,7 +108,7 @@ def from_sbml(node: Any, functions: Mapping[str, Any] | None = None) -> Expr:
     if kind in _FOLDED and args:
         return reduce(lambda a, b: call(_FOLDED[kind], a, b), args)
     if kind in _COMPARED and len(args) >= 2:
-        links = [call(_COMPARED[kind], a, b) for a, b in zip(args, args[1:], strict=False)]
+        links = [call(_COMPARED[kind], a, b) for a, b in pairwise(args)]
         return reduce(lambda a, b: call("and", a, b), links)
     if kind == libsbml.AST_FUNCTION_ROOT:
         degree, radicand = args if len(args) == 2 else (TWO, args[0])
@@ -119,13 +124,16 @@ def from_sbml(node: Any, functions: Mapping[str, Any] | None = None) -> Expr:
 
 def _inlined(node: Any, children: Sequence[Any], functions: Mapping[str, Any]) -> Expr:
     """A call of a user-defined function, its body with the arguments put in."""
-    definition = functions.get(node.getName())
-    if definition is None:
-        raise ModelError(f"the function {node.getName()!r} is not defined; known are {', '.join(functions) or 'none'}")
+    name = _Node.getName(node)
+    if name not in functions:
+        raise ModelError(f"the function {name!r} is not defined; known are {', '.join(functions) or 'none'}")
     arguments = [from_sbml(c, functions) for c in children]
-    count = definition.getNumChildren() - 1
-    if count != len(arguments):
-        raise ModelError(f"the function {node.getName()!r} takes {count} arguments, got {len(arguments)}")
-    names = [definition.getChild(i).getName() for i in range(count)]
-    body = from_sbml(definition.getChild(count), functions)
-    return substitute(body, dict(zip(names, arguments, strict=True)))
+    *parameters, body = _children(functions[name])
+    if len(parameters) != len(arguments):
+        raise ModelError(f"the function {name!r} takes {len(parameters)} arguments, got {len(arguments)}")
+    names = map(_Node.getName, parameters)
+    return substitute(from_sbml(body, functions), dict(zip(names, arguments, strict=True)))
+
+
+def _children(node: Any) -> list[Any]:
+    return [_Node.getChild(node, i) for i in range(_Node.getNumChildren(node))]

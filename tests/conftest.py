@@ -1,4 +1,4 @@
-"""What all tests share: ``--full``, fresh seeds on demand, and the reference material beside the repository."""
+"""What all tests share: ``--full``, fresh seeds on demand, the reference material beside the repository."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def compiler() -> None:
-    """GillesPy2 compiles its simulations: skips where that is not possible."""
-    if shutil.which("g++") is None:
-        pytest.skip("no C++ compiler (g++), which GillesPy2 needs")
+#: for what runs GillesPy2, which compiles its simulations
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="no C++ compiler (g++), which GillesPy2 needs"
+)
+#: a test on each engine
+BOTH = pytest.mark.parametrize("engine", ["roadrunner", pytest.param("gillespy2", marks=needs_compiler)])

@@ -1,9 +1,9 @@
 """Statistical assertions with a stated false-alarm rate, and the exact laws that they compare with.
 
-With K comparisons the bound is z = isf(α/2K) standard errors (Bonferroni), so that a right simulator fails with
-probability at most α = 1e-6 per assertion whatever the correlations: no retries, no percent tolerances. Standard
-errors come from the exact law, not from the sample. :func:`oracle_ssa` is a slow, readable simulator to hold the
-fast ones against; :func:`master_equation` needs no random numbers at all.
+With K comparisons the bound is z = isf(α/2K) standard errors (Bonferroni), so that a right simulator fails
+with probability at most α = 1e-6 per assertion whatever the correlations: no retries, no percent tolerances.
+Standard errors come from the exact law, not from the sample. :func:`oracle_ssa` is a slow, readable simulator
+to hold the fast ones against; :func:`master_equation` needs no random numbers at all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from chemlearn.signal import Piece, Signal
 
 
 def z_threshold(n_checks: int, alpha: float = 1e-6) -> float:
-    """Standard errors that a right simulator exceeds in any of ``n_checks`` with probability at most ``alpha``."""
+    """Standard errors that a right simulator exceeds anywhere with probability at most ``alpha``."""
     return float(norm.isf(alpha / 2 / n_checks))
 
 
@@ -29,8 +29,8 @@ def assert_means(
 ) -> float:
     """Sample means against exact ones, in standard errors from the exact variance; returns the largest |z|.
 
-    ``samples`` is (n_samples, ...); ``mean`` and ``var`` have the shape that is left. Where the variance is 0 the
-    samples must be equal to the mean.
+    ``samples`` is (n_samples, ...); ``mean`` and ``var`` have the shape that is left. Where the variance is 0
+    the samples must be equal to the mean.
     """
     samples, mean, var = _checked(samples, mean, var)
     error = np.sqrt(var / len(samples))
@@ -49,9 +49,9 @@ def assert_moments(
 ) -> float:
     """Sample means and variances against exact ones; returns the largest |z|.
 
-    The variance is taken about the exact mean, so its standard error is √((μ₄ − σ⁴)/n). ``fourth`` is the exact
-    fourth central moment μ₄; without it the sampled one is used, which is honest for laws near a Gaussian but too
-    small, so too strict, where rare events make the tail.
+    The variance is taken about the exact mean, so its standard error is √((μ₄ − σ⁴)/n). ``fourth`` is the
+    exact fourth central moment μ₄; without it the sampled one is used, which is honest for laws near a
+    Gaussian but too small, so too strict, where rare events make the tail.
     """
     samples, mean, var = _checked(samples, mean, var)
     squares = (samples - mean) ** 2
@@ -69,7 +69,11 @@ def _checked(samples: np.ndarray, mean: np.ndarray, var: np.ndarray) -> tuple[np
     samples = np.asarray(samples, float)
     assert len(samples) > 1, "two samples at least"
     shape = samples.shape[1:]
-    return samples, np.broadcast_to(np.asarray(mean, float), shape), np.broadcast_to(np.asarray(var, float), shape)
+    return (
+        samples,
+        np.broadcast_to(np.asarray(mean, float), shape),
+        np.broadcast_to(np.asarray(var, float), shape),
+    )
 
 
 def _in_errors(difference: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -127,8 +131,8 @@ def oracle_ssa(
 ) -> np.ndarray:
     """Gillespie's direct method, one plain step at a time; (n_trajectories, n_times, n_species).
 
-    All trajectories take a step together: draw the waiting time; if the next output comes first, stand there and
-    draw anew, for the process has no memory; else choose a reaction in proportion to its propensity and fire it.
+    All trajectories take a step together: draw the waiting time; if the next output comes first, stand there
+    and draw anew, for the process has no memory; else fire a reaction chosen in proportion to its propensity.
     """
     rng = np.random.default_rng(seed)
     change = np.array([r.change for r in reactions])
@@ -190,8 +194,8 @@ def master_equation(
 ) -> Law:
     """Solve the chemical master equation on the box 0 ≤ counts < sizes.
 
-    What leaves the box is lost, and said. Constant pieces of the signal are one exponential each; along a ramp
-    every step takes the generator at its middle, whose error falls as the square of the step (``steps`` per ramp).
+    What leaves the box is lost, and said. Constant pieces of the signal are one exponential each; on a ramp
+    each of ``steps`` steps takes the generator at its middle, whose error falls as the square of the step.
     """
     states = np.stack([axis.ravel() for axis in np.indices(sizes)], axis=-1)
     held = _generator([r for r in reactions if not r.driven], states, sizes)
@@ -229,7 +233,9 @@ def poisson_fourth(mean: np.ndarray) -> np.ndarray:
     return np.asarray(mean) + 3 * np.asarray(mean) ** 2
 
 
-def independent_molecules(counts: np.ndarray, chances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def independent_molecules(
+    counts: np.ndarray, chances: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, variance and fourth central moment of a number of independent molecules found in a place.
 
     ``counts`` (n_starts,) molecules, each from its own start, are there with ``chances`` (..., n_starts).

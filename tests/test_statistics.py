@@ -108,7 +108,7 @@ def test_independent_molecules_are_binomial() -> None:
     p = np.array([[0.3, 0.0], [0.9, 1.0]])
     mean, var, fourth = independent_molecules(np.array([50, 7]), p)
     law = binom(50, [0.3, 0.9])
-    np.testing.assert_allclose(mean, law.mean() + [0, 7])
+    np.testing.assert_allclose(mean, law.mean() + np.array([0, 7]))
     np.testing.assert_allclose(var, law.var())
     np.testing.assert_allclose(fourth, law.var() ** 2 * (3 + law.stats("k")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -32,9 +33,13 @@ def checked_start(model: Model, start: Mapping[str, float] | None) -> dict[str, 
     for name in start or {}:
         if name not in model.network.variables:
             raise ModelError(
-                f"no species named {name!r} to start; '{model.name}' has {', '.join(model.species)}"
+                f"no species named {name!r} to start; '{model.name}' has {', '.join(model.network.variables)}"
             )
-    return {name: float(value) for name, value in (start or {}).items()}
+    amounts = {name: float(value) for name, value in (start or {}).items()}
+    for name, value in amounts.items():
+        if not math.isfinite(value):
+            raise ValueError(f"the start of {name!r} must be a finite number, got {value}")
+    return amounts
 
 
 def has_ramps(signal: Signal) -> bool:

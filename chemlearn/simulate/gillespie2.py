@@ -30,9 +30,7 @@ from chemlearn.network import Network
 from chemlearn.signal import Signal
 from chemlearn.simulate.arguments import has_ramps, same_instant
 
-_BLOCK = (
-    250  # trajectories that share one of GillesPy2's streams; fixed, so that results do not depend on workers
-)
+_BLOCK = 100  # trajectories that share one of GillesPy2's streams; fixed: results must not depend on workers
 _WRAPPED = 2**31  # the C++ counts are 32-bit and unsigned: a negative count shows up as a huge one
 
 Streams = Callable[[int, int, range], np.ndarray]

@@ -105,8 +105,22 @@ def save(data: xr.Dataset, path: str | Path) -> Path:
 
 
 def load(path: str | Path) -> xr.Dataset:
-    """Read a Dataset that :func:`save` wrote."""
-    return xr.load_dataset(path, engine="h5netcdf")
+    """Read a Dataset that :func:`save` wrote.
+
+    Raises
+    ------
+    SimulationError
+        When there is no such file, or it holds something else.
+    """
+    if not Path(path).is_file():
+        raise SimulationError(f"{path}: this file does not exist; give one that chemlearn wrote")
+    try:
+        return xr.load_dataset(path, engine="h5netcdf")
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise SimulationError(
+            f"{path}: this is no netCDF file ({reason}); give one that chemlearn wrote"
+        ) from None
 
 
 def repeat(data: xr.Dataset) -> xr.Dataset:

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal as process_signals
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from time import monotonic
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from chemlearn.errors import ModelError, SimulationError
+from chemlearn.errors import ModelError
 from chemlearn.model import Model
 from chemlearn.signal import Signal
 from chemlearn.simulate import gillespie2
 from chemlearn.simulate import roadrunner as rr
 from chemlearn.simulate.arguments import checked_start, checked_times, require_input
+from chemlearn.simulate.ensemble import Progress, Run, in_processes
 from chemlearn.simulate.provenance import dataset
 
 ENGINES = ("roadrunner", "gillespy2")
-
-Progress = Callable[[int, int], None]
 
 
 class EnsembleInterrupted(KeyboardInterrupt):
@@ -111,8 +103,12 @@ def simulate_ssa(
     times = checked_times(times)
     if engine not in ENGINES:
         raise ValueError(f"no engine named {engine!r}; there are {', '.join(ENGINES)}")
-    if trajectories < 1:
-        raise ValueError(f"trajectories must be at least 1, got {trajectories}")
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    for name, number in (("trajectories", trajectories), ("workers", workers)):
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1, got {number}")
+    if seed is not None and (seed != int(seed) or seed < 0):
+        raise ValueError(f"seed must be a whole number of at least 0, got {seed}")
     model.require(stochastic=True)
     require_input(model, signal)
     _require_positive(model, signal)
@@ -124,7 +120,6 @@ def simulate_ssa(
         )
     seed = int(np.random.SeedSequence().entropy) if seed is None else int(seed)  # type: ignore[arg-type]
     run = _engine(engine, model, times, signal, amounts)
-    workers = workers or os.cpu_count() or 1
     blocks = run.blocks(trajectories, workers)
     how: dict[str, Any] = {
         "kind": "ssa",
@@ -135,9 +130,7 @@ def simulate_ssa(
         "trajectories": trajectories,
         "start": json.dumps(amounts),
     }
-    finished, interrupted = _in_processes(
-        run, blocks, seed, point, min(workers, len(blocks)), trajectories, progress
-    )
+    finished, interrupted = in_processes(run, blocks, seed, point, workers, progress)
     if interrupted:
         raise EnsembleInterrupted(_collected(model, times, signal, blocks, finished, how), trajectories)
     return _collected(model, times, signal, blocks, finished, how)  # type: ignore[return-value]
@@ -183,111 +176,10 @@ class _RoadRunnerRun:
 
 def _engine(
     name: str, model: Model, times: np.ndarray, signal: Signal | None, start: Mapping[str, float]
-) -> Any:
+) -> Run:
     if name == "roadrunner":
         return _RoadRunnerRun(model, times, signal, start)
     return gillespie2.Run(model, times, signal, start, streams)
-
-
-_current: Any = None  # the run that a forked worker inherits: nothing needs to be pickled but block numbers
-_working = _ending = False  # of a worker process
-
-
-def _work(block: range, seed: int, point: int) -> np.ndarray:
-    global _working
-    _working = True
-    try:
-        return np.asarray(_current(block, seed, point))
-    finally:
-        _working = False
-        if _ending:
-            os._exit(1)
-
-
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, which then ends the workers, and they whatever they run."""
-    process_signals.signal(process_signals.SIGINT, process_signals.SIG_IGN)
-    process_signals.pthread_sigmask(process_signals.SIG_UNBLOCK, {process_signals.SIGINT})
-    if _current.has_children:
-        process_signals.signal(process_signals.SIGTERM, _end_worker)
-
-
-def _end_worker(*_: object) -> None:
-    """The engine takes an interrupt as the wish to end the program that it runs."""
-    global _ending
-    _ending = True
-    if not _working:
-        os._exit(1)
-    raise KeyboardInterrupt
-
-
-def _in_processes(
-    run: Any, blocks: list[range], seed: int, point: int, workers: int, wanted: int, progress: Progress | None
-) -> tuple[dict[int, np.ndarray], bool]:
-    """Results by block number, and whether Ctrl-C ended the work early.
-
-    Always in child processes, one worker or many: an engine's C++ loop then cannot hold up Ctrl-C, and its
-    crash cannot take the caller with it. Forking, because the engines' compiled models cannot be pickled.
-    """
-    global _current
-    finished: dict[int, np.ndarray] = {}
-    _current = run
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _begin_worker)
-    processes: list[Any] = []
-    try:
-        with _calm_forking():
-            pending: dict[Future[np.ndarray], int] = {
-                pool.submit(_work, b, seed, point): i for i, b in enumerate(blocks)
-            }
-            processes = list((pool._processes or {}).values())
-        done = 0
-        while pending:
-            ready, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in ready:
-                number = pending.pop(future)
-                finished[number] = future.result()
-                done += len(blocks[number])
-            if progress is not None:
-                progress(done, wanted)
-        return finished, False
-    except KeyboardInterrupt:
-        return finished, True
-    except BrokenProcessPool:
-        raise SimulationError(
-            f"a worker process of the engine died; try fewer workers than {workers}, or the other engine"
-        ) from None
-    finally:
-        if len(finished) < len(blocks):
-            _end(processes)  # a trajectory may run for long; nobody waits for it any more
-        pool.shutdown(wait=True, cancel_futures=True)
-        _current = None
-
-
-@contextmanager
-def _calm_forking() -> Iterator[None]:
-    """Start workers with Ctrl-C held back until they ignore it, and without Python's warning about threads.
-
-    The warning (3.12 and later) is about locks that another thread may hold in the child; a worker only runs
-    an engine that no thread of ours has ever used.
-    """
-    before = process_signals.pthread_sigmask(process_signals.SIG_BLOCK, {process_signals.SIGINT})
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-            yield
-    finally:
-        process_signals.pthread_sigmask(process_signals.SIG_SETMASK, before)
-
-
-def _end(processes: list[Any]) -> None:
-    """End worker processes: politely, so that they end what they run, and after two seconds for certain."""
-    for process in processes:
-        process.terminate()
-    deadline = monotonic() + 2.0
-    for process in processes:
-        process.join(max(0.0, deadline - monotonic()))
-        if process.is_alive():
-            process.kill()
 
 
 def _collected(
