@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chemlearn.assessment import Assessment, Settings, assess
     from chemlearn.curve import LinearRange, UpdateCurve, linear_range
-    from chemlearn.cycle import Cycle, Ensemble, deterministic_curve, periodic_response, stochastic_curve
+    from chemlearn.cycle import (
+        Cycle,
+        Ensemble,
+        deterministic_curve,
+        periodic_response,
+        steady_output,
+        stochastic_curve,
+    )
     from chemlearn.entropy import Dissipation, dissipation
     from chemlearn.errors import ConvergenceError, ModelError, SimulationError
     from chemlearn.kernel import (
@@ -37,7 +44,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "assessment": "Assessment Settings assess",
     "curve": "LinearRange UpdateCurve linear_range",
-    "cycle": "Cycle Ensemble deterministic_curve periodic_response stochastic_curve",
+    "cycle": "Cycle Ensemble deterministic_curve periodic_response steady_output stochastic_curve",
     "entropy": "Dissipation dissipation",
     "errors": "ConvergenceError ModelError SimulationError",
     "kernel": "ExponentialKernel Kernel SampledKernel celani_vergassola exponential high_pass "
@@ -94,6 +101,7 @@ __all__ = [
     "simulate_ssa",
     "step_kernel",
     "step_response",
+    "steady_output",
     "stochastic_curve",
     "threshold",
     "thresholded",

@@ -176,16 +176,15 @@ class Assessment:
             {"lag": lags},
             {name: getattr(self.kernel, name) for name in ("area", "first_moment", "half_time", "delta")},
         )
+        groups = {"kernel": kernel, "working_range": self.working.table, "cycles": self.cycles}
         curves = {"closed_form": self.closed, "rate_equations": self.deterministic}
         if self.ensemble is not None:
             curves |= {"single_synapse": self.ensemble.single, "pooled": self.ensemble.pooled}
-        groups = {"kernel": kernel, "working_range": self.working.table, "cycles": self.cycles}
+            groups["ensemble"] = self.ensemble.data
         for name, curve in curves.items():
             groups[f"update_{name}"] = _as_dataset(curve)
         for share, data in self.steps.items():
             groups[f"step_{share:+g}"] = data
-        if self.ensemble is not None:
-            groups["ensemble"] = self.ensemble.data
         groups["dissipation"] = self.dissipation.pairs.assign_attrs(
             rate=self.dissipation.rate, reason=self.dissipation.reason, s=self.dissipation.s
         )

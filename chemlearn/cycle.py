@@ -16,6 +16,7 @@ import xarray as xr
 from chemlearn.curve import UpdateCurve
 from chemlearn.errors import ConvergenceError, ModelError
 from chemlearn.kernel import ExponentialKernel
+from chemlearn.linear import linear_kernel
 from chemlearn.model import Model
 from chemlearn.signal import Signal
 from chemlearn.simulate import EnsembleInterrupted, simulate_ode, simulate_ssa
@@ -132,7 +133,7 @@ def deterministic_curve(
     amplitudes: np.ndarray,
     *,
     threshold: float,
-    kernel: ExponentialKernel,
+    kernel: ExponentialKernel | None = None,
     progress: Progress | None = None,
 ) -> tuple[UpdateCurve, xr.Dataset]:
     r"""Update curve of the full, non-linear rate equations in their periodic steady state.
@@ -147,8 +148,8 @@ def deterministic_curve(
         s_clamped − s_free, of either sign.
     threshold : float
         θ, in units of u.
-    kernel : ExponentialKernel
-        Linear kernel at the mean; its ``|M₁|`` is the ideal slope.
+    kernel : ExponentialKernel, optional
+        Linear kernel at the mean, if it is at hand; its ``|M₁|`` is the ideal slope.
     progress : callable, optional
         Called as ``progress(done, wanted)``.
 
@@ -158,6 +159,7 @@ def deterministic_curve(
     xarray.Dataset
         ``u`` (amplitude, time) over one period, and ``update``.
     """
+    kernel = kernel or linear_kernel(model, cycle.mean)
     rest = steady_output(model, cycle.mean)
     times = cycle.times()
     rows, updates = [], []
@@ -183,7 +185,13 @@ def deterministic_curve(
 
 
 def steady_output(model: Model, s: float) -> float:
-    """The output's steady state at constant input."""
+    """The output's steady state at constant input, in units of u.
+
+    Raises
+    ------
+    ConvergenceError, SimulationError
+        Without a stable steady state.
+    """
     return float(model.dynamics.output(model.dynamics.steady_state(s), s))
 
 
@@ -241,8 +249,8 @@ def stochastic_curve(
     amplitudes: np.ndarray,
     *,
     threshold: float,
-    kernel: ExponentialKernel,
     trajectories: int,
+    kernel: ExponentialKernel | None = None,
     seed: int | None = None,
     engine: str = "roadrunner",
     workers: int | None = None,
@@ -283,6 +291,7 @@ def stochastic_curve(
         raise ValueError(f"an ensemble with error bars needs at least 2 trajectories, got {trajectories}")
     cycle.check(model, amplitudes)
     seed = int(np.random.SeedSequence().entropy) if seed is None else seed  # type: ignore[arg-type]
+    kernel = kernel or linear_kernel(model, cycle.mean)
     settle = settling_time(cycle, kernel)
     grid = np.concatenate((np.linspace(0, cycle.rise, 61)[:-1], cycle.rise + np.linspace(0, cycle.fall, 241)))
     rest = steady_output(model, cycle.mean)

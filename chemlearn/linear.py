@@ -254,7 +254,7 @@ def working_range(
             try:
                 near = model.dynamics.steady_state(levels[i], near)
                 rows[i] = _row(model, levels[i], near)
-            except (ConvergenceError, SimulationError, np.linalg.LinAlgError):
+            except (ModelError, ConvergenceError, SimulationError, np.linalg.LinAlgError):
                 break
             states[i] = near
     empty = (np.nan,) * 5
@@ -299,7 +299,7 @@ def _end(
         try:
             near = model.dynamics.steady_state(s, state)
             adapted = _row(model, s, near)[0] <= tolerance
-        except (ConvergenceError, SimulationError):
+        except (ModelError, ConvergenceError, SimulationError):
             adapted = False
         if adapted:
             inside, state = s, near

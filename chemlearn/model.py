@@ -90,7 +90,8 @@ class Model:
     def __repr__(self) -> str:
         size = f"{len(self.species)} species, {len(self.network.reactions)} reactions"
         values = "".join(f", {name}={value:g}" for name, value in self.values)
-        return f"Model({self.name!r}{values}: {size}; input {self.input}, output {self.output}, weight {self.weight})"
+        roles = f"input {self.input}, output {self.output}, weight {self.weight}"
+        return f"Model({self.name!r}{values}: {size}; {roles})"
 
     @cached_property
     def sbml(self) -> str:
@@ -175,6 +176,10 @@ class Model:
 
     def findings(self) -> tuple[lint.Finding, ...]:
         """Everything to know before a run: errors, warnings, notes, each with its line and its mend."""
+        return self._findings
+
+    @cached_property
+    def _findings(self) -> tuple[lint.Finding, ...]:
         driven = self.input if self.input in self.network.constants else None
         return lint.findings(self.network, self.text, self.origin, input=driven, split=self.split)
 

@@ -1,4 +1,4 @@
-"""Draw the README's picture, docs/synapse.png, from an assessment of the linker: ``python docs/picture.py``."""
+"""Draw the README's picture, docs/synapse.png, from an assessment of the linker."""
 
 from pathlib import Path
 
@@ -30,14 +30,18 @@ swing.axhspan(-found.threshold, found.threshold, color=GREY, alpha=0.15, linewid
 swing.fill_between(times, u, where=np.abs(u) >= found.threshold, color=GREEN, alpha=0.35, linewidth=0)
 swing.plot(times, u, color=ORANGE, label="output u − its resting level")
 swing.plot(times, 3 * shown, "--", color=BLUE, label="input s (× 3): free → clamped → free")
-swing.set(title="only the fast swing passes the threshold", xlabel="time (min)", ylabel="molecules", ylim=(-2, 15))
+swing.set(
+    title="only the fast swing passes the threshold", xlabel="time (min)", ylabel="molecules", ylim=(-2, 15)
+)
 swing.legend(frameon=False, fontsize=8, loc="upper right")
 
 ideal = found.closed.ideal_slope
 learned.plot([-2, 2], [-2, 2], "--", color=GREY, label="ideal: clamped − free")
 learned.plot(found.closed.amplitudes, found.closed.updates / ideal, color=BLUE, label="closed form")
 curve = found.deterministic
-learned.plot(curve.amplitudes, curve.updates / ideal, "s", mfc="none", color=ORANGE, ms=5, label="full rate equations")
+learned.plot(
+    curve.amplitudes, curve.updates / ideal, "s", mfc="none", color=ORANGE, ms=5, label="full rate equations"
+)
 learned.set(title="so the weight learns the difference", xlabel="clamped − free", ylabel="update Δw / |M₁|")
 learned.legend(frameon=False, fontsize=8)
 figure.savefig(Path(__file__).parent / "synapse.png")

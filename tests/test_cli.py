@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from chemlearn import cli
+from chemlearn import cli, plot
 from chemlearn.model import Model
 from chemlearn.simulate import load, simulate_ssa
 
@@ -37,6 +37,9 @@ end
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command line in an empty folder: exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        plot, "FIGURES", {"kernel": plot.kernel}
+    )  # drawing takes most of the time of a report
 
     def call(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["chemlearn", *words])
@@ -280,11 +283,11 @@ def interrupted(folder: Path, words: list[str], when: str) -> tuple[int, str, st
 
 
 def test_interrupted_simulation_keeps_what_is_done(tmp_path: Path) -> None:
-    words = ["simulate", "leaky", "--trajectories", "100000", "--seed", "1", "--until", "50", "-o", "l.nc"]
-    code, out, err = interrupted(tmp_path, words, r"trajectories: \d+ of 100000")
+    words = ["simulate", "leaky", "--trajectories", "640", "--seed", "1", "--until", "200", "-o", "l.nc"]
+    code, out, err = interrupted(tmp_path, words, r"trajectories: \d+ of 640")
     assert code == 130
     assert "Traceback" not in err
-    said = re.search(r"chemlearn: interrupted: (\d+) of 100000 trajectories are done and kept", err)
+    said = re.search(r"chemlearn: interrupted: (\d+) of 640 trajectories are done and kept", err)
     assert said
     assert xr.load_dataset(tmp_path / "l.nc").sizes["trajectory"] == int(said[1]) > 0
     assert "data: l.nc" in out

@@ -9,7 +9,7 @@ within ±5. It is no sharp instrument:
   1 for a Gaussian (κ = 3), 1.7 for the batches of case 00039, up to 6.9 for the heavy tails of case 00003. So
   right simulators fail there, and 00003 is held against its exact law instead.
 
-There is one seed for all cases, chosen once, before any was run; the two that miss the rule with it are in
+There is one seed for all cases, chosen once, before any was run; those that miss the rule with it are in
 ``MISSES`` with the reason, and must pass a bound that knows their kurtosis.
 """
 
@@ -30,10 +30,17 @@ from tests.statistics import assert_means, assert_moments
 
 SEED = 20240
 MISSES = {
-    ("00003", "roadrunner"): "sd statistic 9.1 from heavy tails: 1.7 of its own standard deviations",
-    ("00039", "gillespy2"): "mean 3.6 and sd statistic 6.5; at most 3.1 and 5.5 for each of four other seeds",
+    (
+        "00003",
+        "roadrunner",
+    ): "sd statistic 9.1 at t = 46, from heavy tails: 1.6 of its own standard deviations",
+    (
+        "00003",
+        "gillespy2",
+    ): "sd statistic 12.0 at t = 41, from heavy tails: 2.7 of its own standard deviations",
+    ("00039", "gillespy2"): "mean 3.03, in the case that misses for 13 % of seeds",
 }
-FAST = ["00001", "00011", "00027", "00031", "00035", "00037"]  # some seconds each
+FAST = ["00001", "00011", "00027", "00031", "00035", "00037"]  # 1 to 6 s each
 COMPILED = ["00021", "00031"]  # their programs are those of test_ssa.py: nothing more to compile
 TRAJECTORIES = 10_000
 CASES = [f"{number:05d}" for number in range(1, 40, 2)]
@@ -187,6 +194,6 @@ def test_the_suites_second_statistic_is_wider_than_it_takes_it_for() -> None:
 def test_heavy_tails_against_the_exact_law(shared: Path, engine: str) -> None:
     """Case 00003, with the standard errors of its exact kurtosis, while enough of the population lives."""
     times = np.arange(0.0, 21.0, 2.0)
-    data = simulate_ssa(load(shared, "00003"), times, trajectories=4000, seed=SEED, engine=engine)
+    data = simulate_ssa(load(shared, "00003"), times, trajectories=2000, seed=SEED, engine=engine)
     mean, var, fourth = np.array([birth_and_death(1.0, 1.1, 100, t) for t in times]).T
     assert_moments(data.X.values, mean, var, fourth=fourth, seed=SEED)

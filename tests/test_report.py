@@ -42,6 +42,18 @@ def leaky() -> Assessment:
     return assess(Model.load("leaky").with_values(size=10), Settings(trajectories=0, seed=1))
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a report with all its pictures."""
+    return write_report(pair(), tmp_path_factory.mktemp("reports") / "new" / "folder")
+
+
+@pytest.fixture
+def one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes most of the time of writing."""
+    monkeypatch.setattr(report.plot, "FIGURES", {"kernel": report.plot.kernel})
+
+
 class Page(HTMLParser):
     """What a browser would fetch, and the text that a reader sees."""
 
@@ -62,9 +74,8 @@ class Page(HTMLParser):
             self.text += data
 
 
-def test_page_is_self_contained_and_says_everything(tmp_path: Path) -> None:
-    path = write_report(pair(), tmp_path / "new" / "folder")
-    html = path.read_text(encoding="utf-8")
+def test_page_is_self_contained_and_says_everything(written: Path) -> None:
+    html = written.read_text(encoding="utf-8")
     page = Page(html)
     assert page.links
     assert all(link.startswith("data:image/svg+xml;base64,") for link in page.links)
@@ -83,16 +94,16 @@ def test_page_is_self_contained_and_says_everything(tmp_path: Path) -> None:
     assert "nan" not in page.text.replace("nanofluidic", "")
 
 
-def test_text_of_the_model_is_escaped(tmp_path: Path) -> None:
-    html = write_report(pair(), tmp_path).read_text(encoding="utf-8")
+def test_text_of_the_model_is_escaped(written: Path) -> None:
+    html = written.read_text(encoding="utf-8")
     assert "<b>" not in html
     assert "&lt;b&gt;bold&lt;/b&gt; &amp;" in html
     assert TEXT.strip() in Page(html).text
 
 
-def test_pictures_data_and_model_lie_beside_the_page(tmp_path: Path) -> None:
-    write_report(pair(), tmp_path)
-    names = {file.name for file in tmp_path.iterdir()}
+def test_pictures_data_and_model_lie_beside_the_page(written: Path) -> None:
+    folder = written.parent
+    names = {file.name for file in folder.iterdir()}
     pictures = {
         f"{n}.{kind}"
         for n in ("update", "kernel", "step_response", "cycle", "working_range")
@@ -101,9 +112,9 @@ def test_pictures_data_and_model_lie_beside_the_page(tmp_path: Path) -> None:
     assert names == pictures | {"model.html", "model.nc", "model.ant"} | (
         names & {"dissipation.png", "dissipation.svg"}
     )
-    assert (tmp_path / "update.png").read_bytes().startswith(b"\x89PNG")
-    assert b"<svg" in (tmp_path / "update.svg").read_bytes()
-    tree = xr.load_datatree(tmp_path / "model.nc", engine="h5netcdf")
+    assert (folder / "update.png").read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in (folder / "update.svg").read_bytes()
+    tree = xr.load_datatree(folder / "model.nc", engine="h5netcdf")
     assert np.array_equal(tree["update_closed_form"]["update"], pair().closed.updates)
     assert np.array_equal(tree["update_rate_equations"]["amplitude"], pair().deterministic.amplitudes)
     assert np.array_equal(tree["update_pooled"]["error"], pair().ensemble.pooled.errors)
@@ -111,14 +122,14 @@ def test_pictures_data_and_model_lie_beside_the_page(tmp_path: Path) -> None:
     assert tree.attrs["model_fingerprint"] == pair().model.fingerprint
 
 
-def test_two_writes_give_the_same_bytes(tmp_path: Path) -> None:
-    one, two = write_report(pair(), tmp_path / "a"), write_report(pair(), tmp_path / "b")
-    for file in sorted(one.parent.iterdir()):
+def test_two_writes_give_the_same_bytes(written: Path, tmp_path: Path) -> None:
+    two = write_report(pair(), tmp_path)
+    for file in sorted(written.parent.iterdir()):
         if file.suffix in (".html", ".svg", ".ant", ".png"):
             assert file.read_bytes() == (two.parent / file.name).read_bytes(), file.name
 
 
-def test_a_second_report_replaces_the_first_and_leaves_other_files(tmp_path: Path) -> None:
+def test_a_second_report_replaces_the_first_and_leaves_other_files(tmp_path: Path, one_picture: None) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     write_report(pair(), tmp_path)
     before = sorted(file.name for file in tmp_path.iterdir())
@@ -134,7 +145,9 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert [f.name for f in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_write_that_fails_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_half_way_leaves_nothing(
+    tmp_path: Path, one_picture: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*args: object, **how: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -144,7 +157,9 @@ def test_a_write_that_fails_half_way_leaves_nothing(tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupt_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_while_writing_leaves_nothing(
+    tmp_path: Path, one_picture: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(*args: object, **how: object) -> None:
         raise KeyboardInterrupt
 
@@ -166,6 +181,7 @@ def test_command_names_every_choice() -> None:
     assert words[3:8] == ["--input", "light", "--output", "out", "--split"]
 
 
+@pytest.mark.usefixtures("one_picture")
 def test_the_command_on_the_page_repeats_the_assessment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,6 +204,7 @@ def test_the_command_on_the_page_repeats_the_assessment(
     assert old.attrs["model_fingerprint"] == new.attrs["model_fingerprint"]
 
 
+@pytest.mark.usefixtures("one_picture")
 def test_shipped_models_are_named_and_sbml_is_kept_as_sbml(tmp_path: Path) -> None:
     text = Page(write_report(leaky(), tmp_path / "a").read_text(encoding="utf-8")).text
     assert "chemlearn assess leaky --set size=10.0 " in text

@@ -12,7 +12,7 @@ from chemlearn.errors import ModelError, SimulationError
 from chemlearn.expression import compile_expressions
 from chemlearn.model import Model
 from chemlearn.signal import Signal
-from chemlearn.simulate import repeat, simulate_ode, simulate_ssa, ssa
+from chemlearn.simulate import gillespie2, repeat, simulate_ode, simulate_ssa, ssa
 from tests.conftest import BOTH, needs_compiler
 from tests.statistics import (
     MassAction,
@@ -96,7 +96,7 @@ def test_dimerisation_and_its_conserved_total(engine: str, seed) -> None:
 def test_a_cascade_with_a_catalyst_and_a_division(engine: str, seed) -> None:
     """M is no reactant of what it makes; Q/2 is no whole-number division. Linear, so that moments close."""
     s, times = seed(23), np.array([0.5, 2.0, 6.0, 20.0])
-    data = simulate_ssa(model(CASCADE), times, trajectories=2000, seed=s, engine=engine)
+    data = simulate_ssa(model(CASCADE), times, trajectories=1500, seed=s, engine=engine)
     counts = np.stack([data.M.values, data.Q.values], axis=-1)
     # d<x>/dt = A<x> + b; dC/dt = AC + CAᵀ + Σ propensity × change × changeᵀ
     a, b = np.array([[-1.0, 0.0], [2.0, -0.5]]), np.array([5.0, 0.0])
@@ -212,6 +212,23 @@ def test_a_wrong_model_is_caught_under_a_ramp(seed) -> None:
         data = simulate_ssa(model(BIRTH_DEATH), times, signal=wrong, trajectories=2000, seed=s)
         with pytest.raises(AssertionError, match="off by z"):
             assert_moments(data.X.values, mean, mean, fourth=poisson_fourth(mean), seed=s)
+
+
+@pytest.mark.parametrize(
+    ("times", "steps"),
+    [
+        ([0.0, 0.5, 2.0, 5.0, 10.0], [20]),  # one call at the common step
+        ([0.0, 0.1, 0.2, 0.1 * 3], [3]),
+        ([0.37, 1.0, 2.0, 2.5], [1, 1, 1, 1]),
+        ([5.0, 10.0], [2]),
+        (np.linspace(0, 1, 10_001), [10_000]),
+    ],
+)
+def test_gillespy2_takes_few_calls_for_outputs_on_even_steps(times: list[float], steps: list[int]) -> None:
+    stretches = gillespie2._stretches(np.array(times), None)
+    assert [stretch.steps for stretch in stretches] == steps
+    reported = [s.begin + (s.stop - s.begin) / s.steps * s.at for s in stretches]
+    np.testing.assert_allclose(np.concatenate(reported), [t for t in times if t > 0], rtol=1e-12)
 
 
 @needs_compiler

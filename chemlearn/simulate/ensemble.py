@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -112,6 +113,9 @@ def _serve(run: Run, connection: Connection, inherited: list[Connection], seed: 
     def end(*_: object) -> None:
         nonlocal ending
         ending = True
+        threading.excepthook = lambda _: (
+            None
+        )  # its reader may trip over what is cut off; nobody wants to know
         raise KeyboardInterrupt  # which the engine takes as the wish to end the program that it runs
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends the workers

@@ -191,9 +191,9 @@ class _Stretch(NamedTuple):
 
 
 def _stretches(times: np.ndarray, signal: Signal | None) -> list[_Stretch]:
-    """The stretches that cover the output times: new at every knot, and where the outputs' spacing changes.
+    """The stretches that cover the output times: new at every knot, and where no even steps meet all outputs.
 
-    Starting anew is exact: between knots the process has no memory.
+    Starting anew is exact, for between knots the process has no memory, but every call is a program to start.
     """
     end, same = float(times[-1]), same_instant(times)
     held: list[tuple[float, float | None]] = [(end, None)]
@@ -208,13 +208,32 @@ def _stretches(times: np.ndarray, signal: Signal | None) -> list[_Stretch]:
         inner = times[outputs]
         stops = np.append(inner[inner < stop - same], stop)
         gaps = np.diff(stops, prepend=begin)
-        uneven = np.flatnonzero(~np.isclose(gaps[1:], gaps[:-1], rtol=1e-9, atol=0.0)) + 1
-        for even in np.split(stops, uneven):
-            here = outputs[(inner > begin + same) & (inner <= even[-1] + same)]
-            at = 1 + np.searchsorted(even, times[here] - same)
-            found.append(_Stretch(begin, float(even[-1]), len(even), level, here, at))
-            begin = float(even[-1])
+        groups = [stops]
+        if _even_steps(stops - begin) is None:
+            groups = np.split(
+                stops, np.flatnonzero(~np.isclose(gaps[1:], gaps[:-1], rtol=1e-9, atol=0.0)) + 1
+            )
+        for group in groups:
+            steps = _even_steps(group - begin)
+            if steps is None:  # equal gaps up to rounding
+                steps = np.arange(1, len(group) + 1)
+            here = outputs[(inner > begin + same) & (inner <= group[-1] + same)]
+            at = steps[np.searchsorted(group, times[here] - same)]
+            found.append(_Stretch(begin, float(group[-1]), int(steps[-1]), level, here, at))
+            begin = float(group[-1])
     return found
+
+
+def _even_steps(offsets: np.ndarray) -> np.ndarray | None:
+    """Numbers of the even steps from 0 that meet all offsets, (n,); None where it takes far too many."""
+    shortest = np.diff(offsets, prepend=0.0).min()
+    for parts in range(1, 11):
+        steps = np.round(offsets / shortest * parts)
+        if steps[-1] > 10 * len(offsets) + 1000:
+            return None
+        if np.allclose(steps / steps[-1] * offsets[-1], offsets, rtol=1e-12, atol=1e-9 * shortest):
+            return steps.astype(int)
+    return None
 
 
 def _solver(laws: _Laws) -> Any:
