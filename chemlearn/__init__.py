@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chemlearn.assessment import Assessment, Settings, assess
+    from chemlearn.assessment import Assessment, assess
     from chemlearn.curve import LinearRange, UpdateCurve, linear_range
     from chemlearn.cycle import (
         Cycle,
@@ -36,13 +36,14 @@ if TYPE_CHECKING:
     from chemlearn.noise import output_sd
     from chemlearn.paths import shipped_models
     from chemlearn.report import write_report
+    from chemlearn.settings import Settings
     from chemlearn.signal import Signal
     from chemlearn.simulate import EnsembleInterrupted, load, repeat, save, simulate_ode, simulate_ssa
     from chemlearn.update import threshold, thresholded, update_curve
     from chemlearn.verdict import Verdict
 
 _HOMES = {
-    "assessment": "Assessment Settings assess",
+    "assessment": "Assessment assess",
     "curve": "LinearRange UpdateCurve linear_range",
     "cycle": "Cycle Ensemble deterministic_curve periodic_response steady_output stochastic_curve",
     "entropy": "Dissipation dissipation",
@@ -55,6 +56,7 @@ _HOMES = {
     "noise": "output_sd",
     "paths": "shipped_models",
     "report": "write_report",
+    "settings": "Settings",
     "signal": "Signal",
     "simulate": "EnsembleInterrupted load repeat save simulate_ode simulate_ssa",
     "update": "threshold thresholded update_curve",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import get_args
 
 import numpy as np
 import xarray as xr
@@ -26,9 +25,9 @@ from chemlearn.linear import WorkingRange, linear_kernel, step_kernel, step_resp
 from chemlearn.lint import Finding
 from chemlearn.model import Model
 from chemlearn.noise import output_sd
+from chemlearn.settings import Settings
 from chemlearn.simulate import EnsembleInterrupted
-from chemlearn.simulate.ssa import ENGINES
-from chemlearn.update import ThresholdRule, threshold, update_curve
+from chemlearn.update import threshold, update_curve
 from chemlearn.verdict import Verdict, judge
 
 Stage = Callable[[str, int, int], None]  #: what is being done, how much of it is done, how much there is
@@ -36,76 +35,13 @@ Stage = Callable[[str, int, int], None]  #: what is being done, how much of it i
 SHARES = np.array(
     [0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 0.9, 1.0]
 )  # of the largest contrast, rate equations
-ENSEMBLE_SHARES = np.array([-1.0, 0.5, 1.0])  # of the largest contrast, stochastic
+ENSEMBLE_SHARES = np.array([-1.0, -0.5, 0.5, 1.0])  # of the largest contrast, stochastic
 STEP_SHARES = (-0.5, -0.1, 0.1, 0.5)  # of the mean, for the step responses
-STAIRCASE = 200
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a model is assessed; what is None is chosen from the model and filled in.
-
-    Parameters
-    ----------
-    mean : float, optional
-        s̄, mean of the sawtooth; the model's own input value by default.
-    rise, fall : float, optional
-        Durations of the fast and the slow swing: 30 half-times of the kernel, and ten times that.
-    amplitude : float, optional
-        Largest contrast |s_clamped − s_free|: the mean, or what fits into the working range if that is
-        less, but at least a tenth of the mean.
-    rule : str
-        Threshold rule, see :func:`chemlearn.threshold`.
-    margin : float
-        The threshold is the rule's times this. Above 1, since the rule puts it exactly on the slow swing's
-        plateau.
-    tolerance : float
-        Residual of the step response that still counts as adapted.
-    trajectories : int, optional
-        Per amplitude; by default what ``firings`` allow. 0 for no ensemble.
-    firings : float
-        Reaction firings to spend on the ensemble where ``trajectories`` is not given.
-    engine : str
-    seed : int, optional
-    workers : int, optional
-
-    Raises
-    ------
-    ValueError
-        For a setting that makes no sense, by name.
-    """
-
-    mean: float | None = None
-    rise: float | None = None
-    fall: float | None = None
-    amplitude: float | None = None
-    rule: ThresholdRule = "safe"
-    margin: float = 1.2
-    tolerance: float = 0.05
-    trajectories: int | None = None
-    firings: float = 3e7
-    engine: str = "roadrunner"
-    seed: int | None = None
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("rise", "fall", "amplitude", "margin", "tolerance", "firings"):
-            value = getattr(self, name)
-            if value is not None and not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be positive, got {value:g}")
-        if self.mean is not None and not np.isfinite(self.mean):
-            raise ValueError(f"mean must be a finite number, got {self.mean}")
-        if self.trajectories is not None and (self.trajectories < 0 or self.trajectories == 1):
-            raise ValueError(
-                f"trajectories must be 0 or at least 2 for an error bar, got {self.trajectories}"
-            )
-        for name, least in (("seed", 0), ("workers", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
-        for name, allowed in (("rule", get_args(ThresholdRule)), ("engine", ENGINES)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"no {name} named {getattr(self, name)!r}; there are {', '.join(allowed)}")
+SPEED = {"native": 6e7, "roadrunner": 3e6, "gillespy2": 3e6}  # reaction firings per second on two cores
+THINNING = (
+    12.0  # how much slower the native engine follows a ramp where a propensity is not linear in the input
+)
+STAIRCASE = 200  # steps of a ramp, for engines that cannot follow it
 
 
 @dataclass(frozen=True)
@@ -369,7 +305,8 @@ def _ensemble(
     each = firings_per_trajectory(model, cycle, kernel)
     count = settings.trajectories
     if count is None:
-        count = int(min(1000, settings.firings / (each * len(ENSEMBLE_SHARES))))
+        spend = settings.firings or _affordable(model, settings.engine)
+        count = int(min(1000, spend / (each * len(ENSEMBLE_SHARES))))
         if count < 2:
             needed = 2.1 * each * len(ENSEMBLE_SHARES)
             reason = (
@@ -377,8 +314,6 @@ def _ensemble(
                 "for the smallest ensemble"
             )
             return None, reason, replace(settings, trajectories=0)
-    affine = all(is_affine(r.law, model.input) for r in model.network.reactions)
-    staircase = STAIRCASE if settings.engine == "gillespy2" or not affine else None
     settings = replace(settings, trajectories=count)
     try:
         ensemble = stochastic_curve(
@@ -391,9 +326,24 @@ def _ensemble(
             seed=settings.seed,
             engine=settings.engine,
             workers=settings.workers,
-            staircase=staircase,
+            staircase=_staircase(model, settings.engine),
             progress=lambda done, wanted: tell("update curve: stochastic ensemble", done, wanted),
         )
     except EnsembleInterrupted:
         return None, "interrupted before the first amplitude was finished", settings
     return ensemble, ensemble.interrupted, settings
+
+
+def _affordable(model: Model, engine: str) -> float:
+    """Reaction firings in some ten seconds."""
+    return 10.0 * SPEED[engine] / (THINNING if engine == "native" and not _affine(model) else 1.0)
+
+
+def _staircase(model: Model, engine: str) -> int | None:
+    """Steps into which ramps are cut for an engine that cannot follow them exactly."""
+    exact = {"native": True, "roadrunner": _affine(model), "gillespy2": False}[engine]
+    return None if exact else STAIRCASE
+
+
+def _affine(model: Model) -> bool:
+    return all(is_affine(r.law, model.input) for r in model.network.reactions)

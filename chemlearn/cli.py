@@ -47,7 +47,7 @@ Input = Annotated[str, typer.Option(help="Constant that the signal drives.")]
 Output = Annotated[str, typer.Option(help="Variable that the weight update reads.")]
 Weight = Annotated[str, typer.Option(help="The learned weight.")]
 Split = Annotated[bool, typer.Option("--split", help="Split reversible reactions with a net law into two.")]
-Engine = Annotated[str, typer.Option(help="Stochastic engine: roadrunner or gillespy2.")]
+Engine = Annotated[str, typer.Option(help="Stochastic engine: native, roadrunner or gillespy2.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Root seed; drawn and recorded by default.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")]
 
@@ -116,8 +116,10 @@ def assess(
         float, typer.Option(help="Residual of a step response that counts as adapted.")
     ] = 0.05,
     trajectories: Annotated[int | None, typer.Option(help="Trajectories per contrast; 0 for none.")] = None,
-    firings: Annotated[float, typer.Option(help="Reaction firings to spend without --trajectories.")] = 3e7,
-    engine: Engine = "roadrunner",
+    firings: Annotated[
+        float | None, typer.Option(help="Reaction firings to spend without --trajectories.")
+    ] = None,
+    engine: Engine = "native",
     seed: Seed = None,
     workers: Workers = None,
     input: Input = "s",
@@ -126,9 +128,9 @@ def assess(
     split: Split = False,
 ) -> None:
     """Can this model learn contrastively, in which range, at what cost? Prints a table, writes a report."""
-    from chemlearn.assessment import Settings
     from chemlearn.assessment import assess as assess_model
     from chemlearn.report import check_writable, summary, write_report
+    from chemlearn.settings import Settings
 
     cycle = (mean, rise, fall, amplitude, rule, margin, tolerance)
     try:
@@ -211,7 +213,7 @@ def simulate(
     trajectories: Annotated[int, typer.Option(help="Stochastic trajectories; 0 for the rate equations.")] = 0,
     file: Annotated[Path | None, typer.Option("-o", "--file", help="netCDF file to write.")] = None,
     values: Values = None,
-    engine: Engine = "roadrunner",
+    engine: Engine = "native",
     seed: Seed = None,
     workers: Workers = None,
     input: Input = "s",

@@ -252,7 +252,7 @@ def stochastic_curve(
     trajectories: int,
     kernel: ExponentialKernel | None = None,
     seed: int | None = None,
-    engine: str = "roadrunner",
+    engine: str = "native",
     workers: int | None = None,
     staircase: int | None = None,
     progress: Progress | None = None,
@@ -271,7 +271,7 @@ def stochastic_curve(
     seed, engine, workers
         As of :func:`chemlearn.simulate_ssa`; amplitude i is point i of the root seed.
     staircase : int, optional
-        Make every ramp that many constant steps, for propensities that are not linear in the input.
+        Make every ramp that many constant steps, for engines that cannot follow it.
     progress : callable, optional
         Called as ``progress(done, wanted)`` with numbers of trajectories.
 

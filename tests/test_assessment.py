@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from chemlearn import assessment as assessment_module
-from chemlearn.assessment import Assessment, Settings, assess
+from chemlearn.assessment import Assessment, assess
 from chemlearn.curve import linear_range
 from chemlearn.errors import ConvergenceError, ModelError, SimulationError
 from chemlearn.model import Model
+from chemlearn.settings import Settings
 from chemlearn.simulate import EnsembleInterrupted
 
 

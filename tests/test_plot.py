@@ -9,8 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from chemlearn import plot
-from chemlearn.assessment import Assessment, Settings, assess
+from chemlearn.assessment import Assessment, assess
 from chemlearn.model import Model
+from chemlearn.settings import Settings
 
 
 @cache

@@ -14,10 +14,11 @@ import pytest
 import xarray as xr
 
 from chemlearn import cli, report
-from chemlearn.assessment import Assessment, Settings, assess
+from chemlearn.assessment import Assessment, assess
 from chemlearn.errors import SimulationError
 from chemlearn.model import Model
 from chemlearn.report import command, summary, write_report
+from chemlearn.settings import Settings
 
 TEXT = """// sharp <b>bold</b> & "quoted"
 model pair

@@ -1,0 +1,258 @@
+"""Blocks of trajectories: prepared once per ensemble, run anywhere, the same to the last bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from threading import Event
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from chemlearn.errors import SimulationError
+from chemlearn.expression import TIME, Expr, compile_expressions, derivative, symbols
+from chemlearn.model import Model
+from chemlearn.signal import Piece, Signal
+from chemlearn.simulate.arguments import has_ramps
+from chemlearn.simulate.native.compiled import compiled
+from chemlearn.simulate.native.diagnosis import Diagnosis, Situation
+from chemlearn.simulate.native.laws import Prepared
+from chemlearn.simulate.native.layout import LANES, Word
+from chemlearn.simulate.native.loop import layout_of
+from chemlearn.simulate.native.streams import streams
+
+MOST_STEPS = 10**12  #: of one trajectory: hours of firing
+_STRETCH = 0.02  # seconds of machine code between two looks at Ctrl-C
+_BLOCK_BYTES = 2**26  # of results in one block
+_LARGEST_BLOCK = 4096
+
+
+class Run:
+    """An ensemble prepared for the native engine: its laws are compiled once, here.
+
+    Parameters
+    ----------
+    model : Model
+        Fit for stochastic runs (``model.require(stochastic=True)``).
+    times : (n_times,) array
+        Output times, increasing, from 0 on.
+    signal : Signal or None
+        Drives the model's input. Along ramps waiting times come from the integrated hazard in closed form
+        where every law is affine in the input, and otherwise from thinning under a proven bound.
+    start : mapping of str to float
+        Amounts at time 0 that differ from the model's.
+    most_steps : int
+        Firings and knots of the signal that one trajectory may take.
+
+    Raises
+    ------
+    SimulationError
+        For what this engine cannot fire exactly: rate rules, events, laws that name the time.
+
+    Notes
+    -----
+    A call with a block of trajectory numbers returns their counts. It may come from any thread or forked
+    process, several at a time: the machine code holds no lock, and trajectory k is the same in every block.
+    Ctrl-C ends a call of the main thread within a fraction of a second; setting ``stopping`` ends the calls
+    of all threads.
+    """
+
+    version = version("chemlearn")
+    has_children = False
+
+    def __init__(
+        self,
+        model: Model,
+        times: np.ndarray,
+        signal: Signal | None,
+        start: Mapping[str, float],
+        *,
+        most_steps: int = MOST_STEPS,
+    ) -> None:
+        _refuse(model)
+        self.network, self.times, self.signal = model.network, np.asarray(times, float), signal
+        self.most_steps, self.stopping = most_steps, Event()
+        self.input = None if signal is None else model.input
+        ramped = signal is not None and has_ramps(signal)
+        amounts = {**self.network.initial, **start}
+        self.initial = np.array([amounts[name] for name in self.network.species], float)
+        prepared = Prepared(self.network, self.input, ramped)
+        self.constants = self._values(prepared.constants, self.network.constants)
+        self.pieces = self._pieces(prepared.drives, ramped)
+        self.plan = prepared.plan(self._possibly_negative(len(prepared.drives), ramped))
+        self.code = compiled(self.plan)
+        self.diagnosis = Diagnosis(model, prepared, self.plan, self.constants)
+
+    def blocks(self, trajectories: int, workers: int) -> list[range]:
+        bytes_each = 8 * len(self.times) * max(1, self._n_recorded)
+        most = max(1, min(_LARGEST_BLOCK, _BLOCK_BYTES // bytes_each))
+        size = min(most, max(LANES, -(-trajectories // (2 * workers))))
+        return [range(k, min(k + size, trajectories)) for k in range(0, trajectories, size)]
+
+    def __call__(self, block: range, seed: int, point: int) -> np.ndarray:
+        counts = np.empty((len(block), len(self.times), self._n_recorded))
+        lanes = _Lanes(self, counts, streams(seed, point, block))
+        stretch = 1000
+        while lanes.words[Word.ACTIVE]:
+            if self.stopping.is_set():
+                raise KeyboardInterrupt("the run was stopped")
+            began = perf_counter()
+            lanes.advance(stretch)
+            took = perf_counter() - began
+            stretch = max(1000, int(stretch * min(2.0, _STRETCH / max(took, 1e-9))))
+        self._add_rules(counts)
+        return counts
+
+    @property
+    def _n_recorded(self) -> int:
+        return len(self.network.species) + len(self.network.rules)
+
+    def _values(self, trees: Sequence[Expr], constants: Mapping[str, Any]) -> np.ndarray:
+        """Trees of constants, (n_trees, ...); what is not finite is found when it matters."""
+        with np.errstate(all="ignore"):
+            values = compile_expressions(trees, list(constants))(list(constants.values()))
+        shape = np.broadcast_shapes(*(np.shape(v) for v in (*values, *constants.values())))
+        return np.array([np.broadcast_to(v, shape) for v in values], float).reshape(len(trees), *shape)
+
+    def _pieces(self, drives: Sequence[Expr], ramped: bool) -> np.ndarray:
+        """One row per straight piece of the signal: stop, start, D0.., and G0.. where it has ramps."""
+        if self.signal is None or self.input is None:
+            return np.array([[math.inf, 0.0]])
+        end = float(self.times[-1])
+        pieces = list(self.signal.pieces(0.0, end)) or [Piece(0.0, math.inf, float(self.signal(0.0)), 0.0)]
+        table = np.array(pieces)  # start, stop, value, slope
+        constants = {**self.network.constants, self.input: table[:, 2]}
+        rows = [table[:, 1], table[:, 0], *self._values(drives, constants)]
+        if ramped:
+            rises = self._values([derivative(tree, self.input) for tree in drives], constants) * table[:, 3]
+            lengths = np.nan_to_num(table[:, 1] - table[:, 0], posinf=0.0)
+            rows += [_kept_from_crossing(d, g, lengths) for d, g in zip(rows[2:], rises, strict=True)]
+        return np.ascontiguousarray(np.column_stack(rows))
+
+    def _possibly_negative(self, n_drives: int, ramped: bool) -> frozenset[str]:
+        """Names of the K and D that are below 0 or unknown anywhere in this run."""
+        least = {f"K{i}": value for i, value in enumerate(self.constants)}
+        length = np.nan_to_num(self.pieces[:, 0] - self.pieces[:, 1], posinf=0.0)
+        for j in range(n_drives):
+            begin = self.pieces[:, 2 + j]
+            end = begin + (length * self.pieces[:, 2 + n_drives + j] if ramped else 0.0)
+            size = float(np.abs(begin).max())
+            least[f"D{j}"] = float(np.minimum(begin, end).min()) + 1e-12 * size  # a ramp's end is rounded
+        return frozenset(name for name, value in least.items() if not value >= 0)
+
+    def _add_rules(self, counts: np.ndarray) -> None:
+        """Evaluate the assignment rules, at the signal's level of each time."""
+        if not self.network.rules:
+            return
+        constants: dict[str, Any] = dict(self.network.constants)
+        if self.signal is not None and self.input is not None:
+            constants[self.input] = self.signal(self.times)
+        n = len(self.network.species)
+        names = [*self.network.species, *constants, TIME]
+        evaluate = compile_expressions(list(self.network.rules.values()), names)
+        with np.errstate(all="ignore"):
+            values = evaluate([*np.moveaxis(counts[..., :n], -1, 0), *constants.values(), self.times])
+        for i, value in enumerate(values):
+            counts[..., n + i] = value
+
+
+class _Lanes:
+    """One block at work: the memory that the machine code reads and writes."""
+
+    def __init__(self, run: Run, counts: np.ndarray, seeds: np.ndarray) -> None:
+        self.run, self.layout = run, layout_of(run.plan)
+        self.state = _aligned(self.layout.n_rows, LANES)
+        self.state[:] = 0
+        self.state[self.layout.trajectory] = -1
+        self.words = np.zeros(len(Word), np.int64)
+        arrays = {
+            Word.STATE: self.state,
+            Word.CONSTANTS: run.constants,
+            Word.TIMES: np.append(run.times, np.nan),
+            Word.INITIAL: run.initial,
+            Word.STREAMS: seeds,
+            Word.PIECES: run.pieces,
+            Word.RESULT: counts,
+        }
+        self.kept = arrays  # the machine code knows addresses only
+        for word, array in arrays.items():
+            self.words[word] = array.ctypes.data
+        self.words[Word.N_TIMES] = len(run.times)
+        self.words[Word.N_RECORDED] = counts.shape[-1]
+        self.words[Word.N_TRAJECTORIES] = len(counts)
+        self.words[Word.ACTIVE] = LANES
+        self.words[Word.LIMIT] = run.most_steps
+
+    def advance(self, sweeps: int) -> None:
+        """Let every lane make some steps.
+
+        Raises
+        ------
+        SimulationError
+            When a trajectory cannot go on, or would for ever.
+        """
+        layout, words = self.layout, self.words
+        before = self.state[[layout.trajectory, layout.time]].copy()
+        words[Word.END] = words[Word.SWEEPS] + sweeps
+        self.run.code.call(words.ctypes.data)
+        if words[Word.FAILED]:
+            raise self._failure(int(words[Word.FAILED]) - 1)
+        active = slice(0, int(words[Word.ACTIVE]))
+        if np.any(words[Word.SWEEPS] - self.state[layout.born, active] > self.run.most_steps):
+            raise self.run.diagnosis.too_long(self.run.most_steps)
+        after = self.state[[layout.trajectory, layout.time]]
+        still = np.flatnonzero(np.all(before == after, axis=0)[active])
+        if len(still) and words[Word.SWEEPS] == words[Word.END]:
+            raise self.run.diagnosis.clock_stands(self._situation(int(still[0]))[0])
+
+    def _failure(self, lane: int) -> SimulationError:
+        if self.state[self.layout.trajectory, lane] < 0:
+            return self.run.diagnosis.too_long(self.run.most_steps)
+        return self.run.diagnosis.broken(*self._situation(lane))
+
+    def _situation(self, lane: int) -> tuple[Situation, Situation]:
+        """A lane now, and at the end of its straight piece of the signal if nothing fires before."""
+        layout = self.layout
+        column = self.state[:, lane].copy().view(float)
+        time, stop, start = (float(column[row]) for row in (layout.time, layout.stop, layout.start))
+        now = -1.0 - time if time < 0 else time  # below 0 where the lane cannot go on
+        drives = column[layout.drives : layout.drives + layout.n_drives]
+        rises = column[layout.slopes : layout.slopes + layout.n_drives] if layout.ramped else 0.0 * drives
+        ends = (now, stop) if layout.ramped else (now, now)
+        first, last = (Situation(column[: layout.n_species], drives + rises * (t - start), t) for t in ends)
+        return first, last
+
+
+def _kept_from_crossing(values: np.ndarray, slopes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Slopes with which rounding does not carry a value past 0 at the end of a ramp that ends at 0."""
+    slopes = slopes.copy()
+    for _ in range(20):
+        ends = values + slopes * lengths  # as the machine code computes it; in between it is monotonic
+        crossing = (ends * values < 0) & (np.abs(ends) < 1e-12 * np.abs(values))
+        slopes[crossing] = np.nextafter(slopes[crossing], 0.0)
+    return slopes
+
+
+def _aligned(rows: int, columns: int) -> np.ndarray:
+    """Words at an address that whole vectors may be loaded from."""
+    raw = np.empty(rows * columns + 16, np.int64)
+    offset = (-raw.ctypes.data % 128) // 8
+    return raw[offset : offset + rows * columns].reshape(rows, columns)
+
+
+def _refuse(model: Model) -> None:
+    """Say what cannot be fired exactly here."""
+    network = model.network
+    if network.events or network.rates_of:
+        what = (
+            f"event {network.events[0]}" if network.events else f"rate rule of {next(iter(network.rates_of))}"
+        )
+        raise SimulationError(f"{model.origin}: {what}: the native engine fires reactions only; remove it")
+    for reaction in network.reactions:
+        if TIME in symbols(reaction.law):
+            raise SimulationError(
+                f"{model.origin}: reaction {reaction.name}: its law depends on time itself; "
+                f"drive the model through its input instead"
+            )

@@ -1,0 +1,125 @@
+"""Where things lie in memory: the state of all lanes, and the run that they share.
+
+The state is a table of 64-bit words, one row per quantity and one column per lane, so that a step reads and
+writes whole vectors. Everything that a trajectory is stands in its column: a lane can be emptied, refilled or
+moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+LANES = 32  #: columns; more do not fit the nearest cache of large models, fewer do not hide the latencies
+
+
+class Word(IntEnum):
+    """Words of the run: addresses, and counts that the machine code changes."""
+
+    STATE = 0  # address of the table of lanes
+    CONSTANTS = 1  # address of K0, K1, ...
+    TIMES = 2  # address of the output times, and a nan after them
+    INITIAL = 3  # address of the amounts at time 0
+    STREAMS = 4  # address of four words per trajectory: where its random numbers start
+    PIECES = 5  # address of the signal's straight pieces: stop, start, D0.., G0..
+    RESULT = 6  # address of the amounts at the output times, (trajectory, time, species)
+    N_TIMES = 7
+    N_RECORDED = 16  # words of the result per output time: the species', and room for what follows from them
+    WAITING = 8  # the next trajectory that no lane has taken
+    N_TRAJECTORIES = 9
+    ACTIVE = 10  # lanes in use are 0 ... ACTIVE - 1
+    IDLE = 11  # 1 when some of those have nothing to do
+    FAILED = 12  # 1 + a lane whose next firing cannot be computed
+    SWEEPS = 13  # steps made so far
+    LIMIT = 14  # most steps that a trajectory may make
+    END = 15  # sweep at which to return
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Rows of the table of lanes.
+
+    Parameters
+    ----------
+    n_species, n_drives : int
+    ramped, thinned : bool
+        As in :class:`~chemlearn.simulate.native.laws.Plan`.
+    """
+
+    n_species: int
+    n_drives: int
+    ramped: bool
+    thinned: bool
+
+    @property
+    def nothing(self) -> int:
+        """A row that nobody reads: what a firing of fewer species changes instead."""
+        return self.n_species
+
+    @property
+    def drives(self) -> int:
+        """D0, D1, ... at the start of the piece."""
+        return self.n_species + 1
+
+    @property
+    def slopes(self) -> int:
+        """G0, G1, ...; no rows without ramps."""
+        return self.drives + self.n_drives
+
+    @property
+    def time(self) -> int:
+        return self.slopes + (self.n_drives if self.ramped else 0)
+
+    @property
+    def attention(self) -> int:
+        """The next instant at which something other than a firing is due."""
+        return self.time + 1
+
+    @property
+    def stop(self) -> int:
+        """When the straight piece of the signal ends."""
+        return self.time + 2
+
+    @property
+    def start(self) -> int:
+        """When it began."""
+        return self.time + 3
+
+    @property
+    def stream(self) -> int:
+        """Four rows: the state of the random numbers."""
+        return self.time + 4
+
+    @property
+    def chosen(self) -> int:
+        """What is to fire: the reaction's offset in the table of changes."""
+        return self.time + 8
+
+    @property
+    def output(self) -> int:
+        """Number of the next output time."""
+        return self.time + 9
+
+    @property
+    def piece(self) -> int:
+        """Address of the straight piece."""
+        return self.time + 10
+
+    @property
+    def trajectory(self) -> int:
+        """Number within the block; -1 in a lane without one."""
+        return self.time + 11
+
+    @property
+    def born(self) -> int:
+        """The sweep at which the trajectory began."""
+        return self.time + 12
+
+    @property
+    def window(self) -> int:
+        """How far ahead the propensities are bounded; no row without thinning."""
+        return self.time + 13
+
+    @property
+    def n_rows(self) -> int:
+        return self.time + 13 + self.thinned
