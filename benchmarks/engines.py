@@ -1,10 +1,9 @@
 """CPU time per exact trajectory, engine against engine, in one run.
 
-Usage: python benchmarks/engines.py FOLDER [--rounds 5] [--seconds 0.5] [--engines
-native,roadrunner,gillespy2]
+Usage: python benchmarks/engines.py [--rounds 5] [--seconds 0.5] [--engines native,roadrunner,gillespy2]
 
-FOLDER holds M1.ant (immigration and death), M2.ant (dimers and an enzyme), M3.ant (a ladder of 1000
-molecules) and M4.ant (a regulated gene). Every round runs every engine once on every model, one thread, the
+Models: M1 (immigration and death), M2 (dimers and an enzyme), M3 (a ladder of 1000 molecules) and M4 (a
+regulated gene), in benchmarks/models. Every round runs every engine once on every model, one thread, the
 array of results included; what is compared are the medians over the rounds of the ratios within a round, so
 that a machine that is busy with something else slows both sides of a ratio.
 """
@@ -141,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "models")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
         "--seconds", type=float, default=0.5, help="CPU time of every engine per round and model"

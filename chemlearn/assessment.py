@@ -305,7 +305,7 @@ def _ensemble(
     each = firings_per_trajectory(model, cycle, kernel)
     count = settings.trajectories
     if count is None:
-        spend = settings.firings or _affordable(model, settings.engine)
+        spend = settings.firings or 10.0 * SPEED[settings.engine]
         count = int(min(1000, spend / (each * len(ENSEMBLE_SHARES))))
         if count < 2:
             needed = 2.1 * each * len(ENSEMBLE_SHARES)
@@ -334,16 +334,7 @@ def _ensemble(
     return ensemble, ensemble.interrupted, settings
 
 
-def _affordable(model: Model, engine: str) -> float:
-    """Reaction firings in some ten seconds."""
-    return 10.0 * SPEED[engine] / (THINNING if engine == "native" and not _affine(model) else 1.0)
-
-
 def _staircase(model: Model, engine: str) -> int | None:
-    """Steps into which ramps are cut for an engine that cannot follow them exactly."""
-    exact = {"native": True, "roadrunner": _affine(model), "gillespy2": False}[engine]
-    return None if exact else STAIRCASE
-
-
-def _affine(model: Model) -> bool:
-    return all(is_affine(r.law, model.input) for r in model.network.reactions)
+    """Steps into which ramps are cut for an engine that cannot follow them exactly, or only slowly."""
+    affine = all(is_affine(r.law, model.input) for r in model.network.reactions)
+    return None if affine and engine != "gillespy2" else STAIRCASE

@@ -72,11 +72,13 @@ def summary(found: Assessment) -> list[tuple[str, str]]:
         ("slope, rate equations", _slope(found.deterministic)),
     ]
     if found.ensemble is not None:
+        steps = found.ensemble.data.attrs["staircase"]
+        made = f"{settings.trajectories} trajectories{f', ramps as {steps} constant steps' if steps else ''}"
         for label, curve in (("pooled", found.ensemble.pooled), ("one alone", found.ensemble.single)):
             gain = curve.updates[-1] / curve.ideal_slope / curve.amplitudes[-1]
             error = curve.errors[-1] / curve.ideal_slope / curve.amplitudes[-1]  # type: ignore[index]
             text = f"gain {gain:.2f} ± {error:.2f} at A = {curve.amplitudes[-1]:.3g}"
-            rows.append((f"stochastic, {label}", f"{text} ({settings.trajectories} trajectories)"))
+            rows.append((f"stochastic, {label}", f"{text} ({made})"))
         if found.no_ensemble:
             rows.append(("stochastic", found.no_ensemble))
     else:

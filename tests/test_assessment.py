@@ -250,7 +250,7 @@ def test_laws_that_are_not_linear_in_the_input_get_a_staircase(monkeypatch: pyte
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"workers": 0}, "workers must be at least 1, got 0"),
         ({"rule": "best"}, "no rule named 'best'; there are down_ramp"),
-        ({"engine": "copasi"}, "no engine named 'copasi'; there are roadrunner"),
+        ({"engine": "copasi"}, "no engine named 'copasi'; there are native, roadrunner"),
     ],
 )
 def test_settings_that_make_no_sense(setting: dict[str, float], words: str) -> None:

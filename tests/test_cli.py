@@ -195,7 +195,10 @@ MODELS = {
         ("assess linker --fall 0", "fall must be positive, got 0"),
         ("assess linker --rise soon", "Invalid value for '--rise'"),
         ("assess linker --rule best", "no rule named 'best'; there are down_ramp, geometric"),
-        ("assess linker --engine copasi", "no engine named 'copasi'; there are roadrunner, gillespy2"),
+        (
+            "assess linker --engine copasi",
+            "no engine named 'copasi'; there are native, roadrunner, gillespy2",
+        ),
         ("assess linker --seed -1", "Invalid value for '--seed'"),
         ("assess linker --workers 0", "Invalid value for '--workers'"),
         ("assess linker --trajectories 1", "trajectories must be 0 or at least 2"),
@@ -207,7 +210,7 @@ MODELS = {
         ("simulate leaky --points 1", "--points at least 2"),
         ("simulate leaky --trajectories -1", "--trajectories must be 0 or more"),
         ("simulate leaky --trajectories 2 --seed -1", "Invalid value for '--seed'"),
-        ("simulate leaky --trajectories 2 --engine copasi", "--engine one of roadrunner, gillespy2"),
+        ("simulate leaky --trajectories 2 --engine copasi", "--engine one of native, roadrunner, gillespy2"),
         ("simulate leaky --signal wave:1,2", "--signal knows constant, step, sawtooth, square and table"),
         ("simulate leaky --signal step:1,2", "step: takes BEFORE,AFTER,AT as numbers, got '1,2'"),
         ("simulate leaky --signal sawtooth:1,2,1,0", "rise and fall must be positive"),
@@ -284,6 +287,7 @@ def interrupted(folder: Path, words: list[str], when: str) -> tuple[int, str, st
 
 def test_interrupted_simulation_keeps_what_is_done(tmp_path: Path) -> None:
     words = ["simulate", "leaky", "--trajectories", "640", "--seed", "1", "--until", "200", "-o", "l.nc"]
+    words += ["--engine", "roadrunner"]  # slow enough to be interrupted
     code, out, err = interrupted(tmp_path, words, r"trajectories: \d+ of 640")
     assert code == 130
     assert "Traceback" not in err
@@ -309,11 +313,13 @@ def test_interrupted_ensemble_of_an_assessment_is_reported(tmp_path: Path) -> No
         "5",
         "--fall",
         "30",
+        "--engine",
+        "roadrunner",  # slow enough to be interrupted
     ]
-    code, out, err = interrupted(tmp_path, words, r"stochastic ensemble: 2\d\d of 480")
+    code, out, err = interrupted(tmp_path, words, r"stochastic ensemble: 3\d\d of 640")
     assert code == 130
     assert "Traceback" not in err
-    kept = "interrupted: [12] of 3 amplitudes were finished and are kept"
+    kept = "interrupted: [12] of 4 amplitudes were finished and are kept"
     assert re.search(f"{kept}; the report says so", err)
     assert out.splitlines()[-1] == "report: out/pair.html"
     assert re.search(kept, (tmp_path / "out" / "pair.html").read_text(encoding="utf-8"))

@@ -233,7 +233,7 @@ def test_negative_input_is_refused_before_anything_runs() -> None:
 
 def test_propensities_that_are_not_linear_in_the_input_need_a_staircase() -> None:
     model = Model.load("model m\n s = 2; u = 40\n make: => u; 10*s^2\n lose: u => ; u\nend")
-    how = {"threshold": 5.0, "kernel": linear_kernel(model), "trajectories": 3, "seed": 1}
+    how = {"threshold": 5.0, "trajectories": 3, "seed": 1, "engine": "roadrunner"}
     with pytest.raises(SimulationError, match="not linear in s"):
         stochastic_curve(model, SLOW, np.array([1.0]), **how)
     found = stochastic_curve(model, SLOW, np.array([1.0]), staircase=40, **how)

@@ -31,6 +31,7 @@ def test_the_dataset_and_the_progress() -> None:
         np.array([0.0, 1.0]),
         trajectories=100,
         seed=5,
+        engine="roadrunner",
         progress=lambda *p: seen.append(p),
     )
     assert dict(data.sizes) == {"trajectory": 100, "time": 2}
@@ -55,7 +56,9 @@ def test_a_crash_in_a_worker_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
         ssa._RoadRunnerRun, "__call__", lambda *_: os.kill(os.getpid(), process_signals.SIGSEGV)
     )
     with pytest.raises(SimulationError, match="a worker process of the engine died"):
-        simulate_ssa(Model.load(BIRTH_DEATH), np.array([0.0, 1.0]), trajectories=100, seed=5)
+        simulate_ssa(
+            Model.load(BIRTH_DEATH), np.array([0.0, 1.0]), trajectories=100, seed=5, engine="roadrunner"
+        )
 
 
 def test_an_engine_error_in_a_worker_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +67,9 @@ def test_an_engine_error_in_a_worker_is_an_error(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(ssa._RoadRunnerRun, "__call__", fail)
     with pytest.raises(SimulationError, match="no more"):
-        simulate_ssa(Model.load(BIRTH_DEATH), np.array([0.0, 1.0]), trajectories=100, seed=5)
+        simulate_ssa(
+            Model.load(BIRTH_DEATH), np.array([0.0, 1.0]), trajectories=100, seed=5, engine="roadrunner"
+        )
 
 
 INTERRUPTED = """

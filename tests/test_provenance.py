@@ -66,7 +66,7 @@ def test_the_whole_story_is_in_the_attributes() -> None:
         "5",
         4,
         12,
-        "roadrunner",
+        "native",
     )
     assert attrs["engine_version"]
     assert attrs["chemlearn_version"]

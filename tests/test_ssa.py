@@ -233,7 +233,7 @@ def test_gillespy2_takes_few_calls_for_outputs_on_even_steps(times: list[float],
 
 @needs_compiler
 def test_engines_and_the_oracle_agree(seed) -> None:
-    """Three simulators that share no code: the same means, by their pooled standard error."""
+    """Four simulators that share no code: the same means, by their pooled standard error."""
     s, times, n = seed(29), np.array([0.5, 2.0]), 2000
     reactions = [MassAction(10.0, (0,), (1,)), MassAction(0.5, (1,), (0,))]
     samples = [oracle_ssa(reactions, [0], times, trajectories=n, seed=s)[..., 0]]
@@ -243,7 +243,7 @@ def test_engines_and_the_oracle_agree(seed) -> None:
     mean = 20 * (1 - np.exp(-0.5 * times))
     for one in samples:
         assert_moments(one, mean, mean, fourth=poisson_fourth(mean), seed=s)
-    assert len({tuple(one[:, 0]) for one in samples}) == 3
+    assert len({tuple(one[:, 0]) for one in samples}) == 4
 
 
 # ------------------------------------------------------------------------------------------ random streams
@@ -282,8 +282,9 @@ def test_one_trajectory_can_be_made_again_alone() -> None:
     from chemlearn.simulate import roadrunner
 
     times, bd = np.array([0.0, 1.0, 2.0]), model(BIRTH_DEATH)
-    whole = simulate_ssa(bd, times, signal=RAMPS["slow sawtooth from zero"], trajectories=20, seed=5, point=3)
-    alone = roadrunner.fire(bd, times, RAMPS["slow sawtooth from zero"], {}, ssa.streams(5, 3, range(17, 18)))
+    saw = RAMPS["slow sawtooth from zero"]
+    whole = simulate_ssa(bd, times, signal=saw, trajectories=20, seed=5, point=3, engine="roadrunner")
+    alone = roadrunner.fire(bd, times, saw, {}, ssa.streams(5, 3, range(17, 18)))
     np.testing.assert_array_equal(whole.X.values[17], alone[0, :, 0])
 
 
@@ -317,8 +318,8 @@ def test_roadrunner_refuses_ramps_where_a_propensity_is_not_linear_in_the_input(
     with pytest.raises(
         SimulationError, match=r"reaction made: its propensity is not linear in s, so .*staircase"
     ):
-        simulate_ssa(hill, SOME_OUTPUTS, signal=RAMPS["bump with jumps"])
-    simulate_ssa(hill, SOME_OUTPUTS, signal=STAIRCASES["square"], seed=1)
+        simulate_ssa(hill, SOME_OUTPUTS, signal=RAMPS["bump with jumps"], engine="roadrunner")
+    simulate_ssa(hill, SOME_OUTPUTS, signal=STAIRCASES["square"], seed=1, engine="roadrunner")
 
 
 @pytest.mark.parametrize(
@@ -371,7 +372,7 @@ def test_a_start_must_be_whole(amount: float) -> None:
 
 
 def test_arguments_that_cannot_be() -> None:
-    with pytest.raises(ValueError, match="no engine named 'magic'; there are roadrunner, gillespy2"):
+    with pytest.raises(ValueError, match="no engine named 'magic'; there are native, roadrunner, gillespy2"):
         simulate_ssa(model(BIRTH_DEATH), np.array([0.0, 1.0]), engine="magic")
     with pytest.raises(ValueError, match="trajectories must be at least 1, got 0"):
         simulate_ssa(model(BIRTH_DEATH), np.array([0.0, 1.0]), trajectories=0)
