@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from chemlearn import terminal
 
 if TYPE_CHECKING:
+    from chemlearn.kernel import Kernel
     from chemlearn.model import Model
     from chemlearn.signal import Signal
 
@@ -309,6 +310,24 @@ def _signal(text: str | None, staircase: int | None) -> Signal | None:
         raise _Usage(str(error)) from None
 
 
+def _kernel_rows(found: Kernel) -> list[tuple[str, str]]:
+    """The numbers of a kernel; its rates too where it is a sum of exponentials."""
+    lobes = ", ".join(f"{lobe.area:.6g} ({lobe.start:.3g} to {lobe.stop:.3g})" for lobe in found.lobes)
+    instant = f" and {found.delta:.6g} δ(t)" if found.delta else ""
+    rows = [
+        ("lobes", f"{len(found.lobes)}: {lobes}"),
+        ("area I", f"{found.area:.8g}"),
+        ("first moment M₁", f"{found.first_moment:.8g}"),
+        ("K(0)", f"{float(found.tail(0, [0.0])[0]):.8g}{instant}"),
+        ("half-time", f"{found.half_time:.6g}"),
+        ("residual", f"{found.residual:.4g} of the peak of the step response"),
+    ]
+    rates = getattr(found, "rates", ())
+    if len(rates):
+        rows.append(("rates", ", ".join(f"{r:.6g}" if r.imag else f"{r.real:.6g}" for r in rates)))
+    return rows
+
+
 @app.command()
 def kernel(
     source: Source,
@@ -348,23 +367,7 @@ def kernel(
         found, at = step_kernel(model, before, after), after
         lags = found.times
         rows = [("kernel", f"response to the step {model.input} = {before:g} -> {after:g}, per unit of step")]
-    lobes = ", ".join(f"{lobe.area:.6g} ({lobe.start:.3g} to {lobe.stop:.3g})" for lobe in found.lobes)
-    rows += [
-        ("lobes", f"{len(found.lobes)}: {lobes}"),
-        ("area I", f"{found.area:.8g}"),
-        ("first moment M₁", f"{found.first_moment:.8g}"),
-        (
-            "K(0)",
-            f"{float(found.tail(0, np.zeros(1))[0]):.8g}"
-            + (f" and {found.delta:.6g} δ(t)" if found.delta else ""),
-        ),
-        ("half-time", f"{found.half_time:.6g}"),
-        ("residual", f"{found.residual:.4g} of the peak of the step response"),
-    ]
-    if step is None:
-        rows.append(
-            ("rates", ", ".join(f"{rate:.6g}" if rate.imag else f"{rate.real:.6g}" for rate in found.rates))
-        )
+    rows += _kernel_rows(found)
     rows.append(("dissipation", f"at {model.input} = {at:g}: {dissipation(model, at)}"))
     terminal.table(rows, model.name)
     if file is not None:

@@ -52,7 +52,7 @@ def on_a_grid(kernel: Kernel, signal: Signal, theta: float, points: int = 100_00
 @pytest.fixture(scope="module")
 def reference() -> dict:
     if not REFERENCE.exists():
-        pytest.skip(f"the reference values are not here: {REFERENCE} is only in the project's own workplace")
+        pytest.skip("no reference values: there is no folder 'shared' beside the repository")
     return json.loads(REFERENCE.read_text())
 
 
