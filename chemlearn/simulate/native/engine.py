@@ -88,7 +88,8 @@ class Run:
     def blocks(self, trajectories: int, workers: int) -> list[range]:
         bytes_each = 8 * len(self.times) * max(1, self._n_recorded)
         most = max(1, min(_LARGEST_BLOCK, _BLOCK_BYTES // bytes_each))
-        size = min(most, max(LANES, -(-trajectories // (2 * workers))))
+        # several blocks a worker, so that Ctrl-C finds some of them finished
+        size = min(most, max(LANES, -(-trajectories // (8 * workers))))
         return [range(k, min(k + size, trajectories)) for k in range(0, trajectories, size)]
 
     def __call__(self, block: range, seed: int, point: int) -> np.ndarray:
