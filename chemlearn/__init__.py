@@ -38,7 +38,17 @@ if TYPE_CHECKING:
     from chemlearn.report import write_report
     from chemlearn.settings import Settings
     from chemlearn.signal import Signal
-    from chemlearn.simulate import EnsembleInterrupted, load, repeat, save, simulate_ode, simulate_ssa
+    from chemlearn.simulate import (
+        EnsembleInterrupted,
+        Histogram,
+        Quantiles,
+        load,
+        repeat,
+        save,
+        simulate_ode,
+        simulate_paths,
+        simulate_ssa,
+    )
     from chemlearn.update import threshold, thresholded, update_curve
     from chemlearn.verdict import Verdict
 
@@ -58,7 +68,8 @@ _HOMES = {
     "report": "write_report",
     "settings": "Settings",
     "signal": "Signal",
-    "simulate": "EnsembleInterrupted load repeat save simulate_ode simulate_ssa",
+    "simulate": "EnsembleInterrupted Histogram Quantiles load repeat save simulate_ode simulate_paths "
+    "simulate_ssa",
     "update": "threshold thresholded update_curve",
     "verdict": "Verdict",
 }
@@ -73,10 +84,12 @@ __all__ = [
     "EnsembleInterrupted",
     "ExponentialKernel",
     "Finding",
+    "Histogram",
     "Kernel",
     "LinearRange",
     "Model",
     "ModelError",
+    "Quantiles",
     "SampledKernel",
     "Settings",
     "Signal",
@@ -100,6 +113,7 @@ __all__ = [
     "save",
     "shipped_models",
     "simulate_ode",
+    "simulate_paths",
     "simulate_ssa",
     "steady_output",
     "step_kernel",

@@ -50,3 +50,56 @@ def has_ramps(signal: Signal) -> bool:
 def same_instant(times: np.ndarray) -> float:
     """Differences up to this are rounding: a knot and an output time that are meant to be one instant."""
     return 8 * float(np.finfo(float).eps) * float(times[-1])
+
+
+def checked_ensemble(
+    trajectories: int | range,
+    workers: int | None,
+    seed: int | None,
+    most_firings: int | None,
+    timeout: float | None,
+) -> range:
+    """Numbers of the trajectories, everything else found to be fine."""
+    numbers = trajectories if isinstance(trajectories, range) else range(trajectories)
+    if isinstance(trajectories, range) and (trajectories.step != 1 or trajectories.start < 0):
+        raise ValueError(
+            f"trajectories must be a number or a range of neighbours from 0 on, got {trajectories}"
+        )
+    for name, number in (
+        ("trajectories", len(numbers)),
+        ("workers", workers),
+        ("most_firings", most_firings),
+    ):
+        if number is not None and number < 1:
+            raise ValueError(f"{name} must be at least 1, got {number}")
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"timeout must be positive, got {timeout}")
+    if seed is not None and (seed != int(seed) or seed < 0):
+        raise ValueError(f"seed must be a whole number of at least 0, got {seed}")
+    return numbers
+
+
+def require_fit(model: Model, signal: Signal | None, start: Mapping[str, float] | None) -> dict[str, float]:
+    """A model that can be fired under this signal, and whole amounts to start from."""
+    model.require(stochastic=True)
+    require_input(model, signal)
+    _require_positive(model, signal)
+    amounts = checked_start(model, start)
+    for name, value in amounts.items():
+        if value != round(value) or value < 0:
+            raise ValueError(f"the start of {name!r} must be a whole number, got {value}")
+    return amounts
+
+
+def _require_positive(model: Model, signal: Signal | None) -> None:
+    """The model must be fit for firing at both ends of the signal's range too, not only at its own input."""
+    for level in () if signal is None else sorted({float(signal.values.min()), float(signal.values.max())}):
+        try:
+            model.with_values(**{model.input: level}).require(stochastic=True)
+        except ModelError as error:
+            raise ModelError(f"where the signal is {level:g}: {error}") from None
+
+
+def root_seed(seed: int | None) -> int:
+    """The seed that was given, or one drawn from the machine's entropy."""
+    return int(np.random.SeedSequence().entropy) if seed is None else int(seed)  # type: ignore[arg-type]

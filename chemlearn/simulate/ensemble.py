@@ -1,30 +1,33 @@
-"""Blocks of trajectories in worker processes.
+"""Blocks of trajectories at work: in threads for engines that run beside Python, else in worker processes.
 
 No executor of the standard library is used: ending the workers of a ``ProcessPoolExecutor`` while its feeder
-thread writes can leave it waiting for itself for ever (seen with Python 3.11.7). Here the parent hands out
-blocks and collects results itself, over one pipe to each worker, without a thread.
+thread writes can leave it waiting for itself for ever (seen with Python 3.11.7), and the threads of a
+``ThreadPoolExecutor`` cannot be told to stop. Here the caller hands out blocks and collects results itself.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from chemlearn.errors import SimulationError
 
 Progress = Callable[[int, int], None]
+_LOOK = 0.1  # seconds between two looks at whether the work should stop
 
 
 class Run(Protocol):
@@ -40,60 +43,163 @@ class Run(Protocol):
         """Counts of a block, (n_trajectories, n_times, n_recorded)."""
 
 
-def in_processes(
-    run: Run, blocks: list[range], seed: int, point: int, workers: int, progress: Progress | None
-) -> tuple[dict[int, np.ndarray], bool]:
-    """Results by block number, and whether Ctrl-C ended the work early.
+@dataclass(frozen=True)
+class Work:
+    """What is to be done.
 
-    Always in child processes, one worker or many: an engine's C++ loop then cannot hold up Ctrl-C, and its
-    crash cannot take the caller with it. Forking, because the engines' compiled models cannot be pickled.
+    Parameters
+    ----------
+    do : callable
+        Makes the result of a block.
+    blocks : sequence of range
+        Trajectory numbers.
+    take : callable
+        Called in the caller's thread as ``take(i, result)`` when block i is finished, in any order.
+    progress : callable, optional
+        Called as ``progress(done, wanted)`` with numbers of trajectories.
+    stopping : threading.Event
+        Ends the work early when it is set, from any thread.
+    timeout : float, optional
+        Seconds that each trajectory of a block may take in a worker process.
+    """
+
+    do: Callable[[range], Any]
+    blocks: Sequence[range]
+    take: Callable[[int, Any], None]
+    progress: Progress | None
+    stopping: threading.Event
+    timeout: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody wants the rest: told to stop, or left behind by a main thread that has ended."""
+        return self.stopping.is_set() or not threading.main_thread().is_alive()
+
+    def finished(self, done: int) -> None:
+        if self.progress is not None:
+            self.progress(done, sum(map(len, self.blocks)))
+
+
+def in_threads(work: Work, workers: int) -> bool:
+    """Do all blocks in threads; whether Ctrl-C or ``work.stopping`` ended the work early.
+
+    For engines that leave Python while they run and look at ``work.stopping``. What a block raises and what
+    ``progress`` raises come through, once every thread has ended.
+    """
+    waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    results: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+    workers = min(workers, len(work.blocks))
+    for number in (*range(len(work.blocks)), *[None] * workers):
+        waiting.put(number)
+    team = [threading.Thread(target=_labour, args=(work, waiting, results)) for _ in range(workers)]
+    done, left = 0, len(work.blocks)
+    try:
+        for thread in team:
+            thread.start()
+        while left and not work.ended:
+            try:
+                number, result = results.get(timeout=_LOOK)
+            except queue.Empty:
+                continue
+            if isinstance(result, KeyboardInterrupt):
+                return True
+            if isinstance(result, BaseException):
+                raise result
+            work.take(number, result)
+            done, left = done + len(work.blocks[number]), left - 1
+            work.finished(done)
+        return left > 0
+    except KeyboardInterrupt:
+        return True
+    finally:
+        if left:
+            work.stopping.set()
+        for thread in team:
+            if thread.ident is not None:
+                thread.join()
+
+
+def _labour(work: Work, waiting: queue.SimpleQueue, results: queue.SimpleQueue) -> None:
+    """A thread's life: do the blocks that wait, until told otherwise."""
+    while (number := waiting.get()) is not None and not work.stopping.is_set():
+        try:
+            results.put((number, work.do(work.blocks[number])))
+        except BaseException as error:
+            results.put((number, error))
+            return
+
+
+def in_processes(work: Work, workers: int, *, has_children: bool) -> bool:
+    """Do all blocks in forked processes; whether Ctrl-C or ``work.stopping`` ended the work early.
+
+    In child processes, one worker or many: an engine's C++ loop then cannot hold up Ctrl-C, and its crash
+    cannot take the caller with it. Forking, because the engines' compiled models cannot be pickled.
 
     Raises
     ------
     SimulationError
-        When a worker dies; what a block raises and what ``progress`` raises come through as they are.
+        When a worker dies, or a trajectory takes too long; what a block raises and what ``progress`` raises
+        come through as they are.
     """
-    finished: dict[int, np.ndarray] = {}
-    waiting = deque(range(len(blocks)))
-    busy: dict[Connection, int] = {}
+    waiting = deque(range(len(work.blocks)))
+    busy: dict[Connection, tuple[int, float]] = {}
     team: dict[Connection, BaseProcess] = {}
+    done = 0
+
+    def hand_out(connection: Connection) -> None:
+        busy[connection] = waiting.popleft(), monotonic()
+        connection.send(work.blocks[busy[connection][0]])
+
     try:
         with _calm_forking():
-            for _ in range(min(workers, len(blocks))):
-                _start(team, run, seed, point)
+            for _ in range(min(workers, len(work.blocks))):
+                _start(team, work.do, has_children)
         for connection in team:
-            busy[connection] = waiting.popleft()
-            connection.send(blocks[busy[connection]])
+            hand_out(connection)
         while busy:
-            ready = wait(list(busy))
+            ready = wait(list(busy), timeout=_LOOK)
             for connection in [c for c in busy if c in ready]:
-                finished[busy.pop(connection)] = _received(connection)
+                number, _ = busy.pop(connection)
+                work.take(number, _received(connection))
+                done += len(work.blocks[number])
                 if waiting:
-                    busy[connection] = waiting.popleft()
-                    connection.send(blocks[busy[connection]])
-            if progress is not None:
-                progress(sum(len(blocks[i]) for i in finished), sum(map(len, blocks)))
-        return finished, False
+                    hand_out(connection)
+            if ready:
+                work.finished(done)
+            if work.ended:
+                return bool(busy)
+            _require_in_time(work, busy)
+        return False
     except KeyboardInterrupt:
-        return finished, True
+        return True
     finally:
         for connection in team:
             connection.close()  # which ends a worker that has nothing to do
-        _end(list(team.values()), at_once=len(finished) < len(blocks))
+        _end(list(team.values()), at_once=bool(busy or waiting))
 
 
-def _start(team: dict[Connection, BaseProcess], run: Run, seed: int, point: int) -> None:
+def _require_in_time(work: Work, busy: dict[Connection, tuple[int, float]]) -> None:
+    for number, began in busy.values():
+        block = work.blocks[number]
+        if work.timeout is not None and monotonic() - began > work.timeout * len(block):
+            raise SimulationError(
+                f"trajectories {block.start} to {block.stop - 1} took more than {work.timeout:g} s each; "
+                f"allow more time, or shorten the run"
+            )
+
+
+def _start(team: dict[Connection, BaseProcess], do: Callable[[range], Any], has_children: bool) -> None:
     """Fork one more worker."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     inherited = [*team, ours]  # ends of the parent, which a child must not keep open
-    process = context.Process(target=_serve, args=(run, theirs, inherited, seed, point), daemon=True)
+    process = context.Process(target=_serve, args=(do, theirs, inherited, has_children), daemon=True)
     process.start()
     theirs.close()
     team[ours] = process
 
 
-def _received(connection: Connection) -> np.ndarray:
+def _received(connection: Connection) -> Any:
     try:
         answer = connection.recv()
     except (EOFError, ConnectionError):
@@ -103,10 +209,12 @@ def _received(connection: Connection) -> np.ndarray:
         ) from None
     if isinstance(answer, Exception):
         raise answer
-    return np.asarray(answer)
+    return answer
 
 
-def _serve(run: Run, connection: Connection, inherited: list[Connection], seed: int, point: int) -> None:
+def _serve(
+    do: Callable[[range], Any], connection: Connection, inherited: list[Connection], has_children: bool
+) -> None:
     """A worker's life: simulate the blocks that come, until the parent hangs up."""
     ending = False
 
@@ -120,16 +228,15 @@ def _serve(run: Run, connection: Connection, inherited: list[Connection], seed: 
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends the workers
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    if run.has_children:
+    if has_children:
         signal.signal(signal.SIGTERM, end)
     for other in inherited:
         other.close()
     try:
         while not ending:
             block = connection.recv()
-            answer: np.ndarray | Exception
             try:
-                answer = run(block, seed, point)
+                answer = do(block)
             except Exception as error:
                 answer = error
             if not ending:

@@ -74,6 +74,16 @@ class Run:
         return [range(k, min(k + size, trajectories)) for k in range(0, trajectories, size)]
 
     def __call__(self, block: range, seed: int, point: int) -> np.ndarray:
+        if len(self.calls) > 1:
+            return self._simulated(block, seed, point)
+        parts = []
+        for first in range(block.start - block.start % _BLOCK, block.stop, _BLOCK):
+            whole = self._simulated(range(first, min(first + _BLOCK, block.stop)), seed, point)
+            parts.append(whole[max(0, block.start - first) :])
+        return np.concatenate(parts)
+
+    def _simulated(self, block: range, seed: int, point: int) -> np.ndarray:
+        """Counts of trajectories of which the first begins a stream, where several share one."""
         species = self.network.species
         amounts = np.array([self.start[name] for name in species])
         counts = np.empty((len(block), len(self.times), len(species)))

@@ -54,7 +54,12 @@ def dataset(
     coordinates = {"time": ("time", times, {"units": "time unit of the model"})}
     if values.ndim == 3:
         coordinates["trajectory"] = ("trajectory", np.arange(len(values)), {})
-    attrs: dict[str, Any] = {
+    return xr.Dataset(variables, coordinates, {**annotated(model, signal), **how})
+
+
+def annotated(model: Model, signal: Signal | None) -> dict[str, Any]:
+    """What a file says of the model and the signal that it was made with."""
+    return {
         "model": model.name,
         "model_text": model.text,
         "model_fingerprint": model.fingerprint,
@@ -64,9 +69,7 @@ def dataset(
         "parameters": json.dumps(model.parameters),
         "signal": json.dumps(signal.to_dict()) if signal is not None else "",
         "chemlearn_version": version("chemlearn"),
-        **how,
     }
-    return xr.Dataset(variables, coordinates, attrs)
 
 
 def recorded(model: Model) -> tuple[str, ...]:
@@ -151,13 +154,17 @@ def repeat(data: xr.Dataset) -> xr.Dataset:
     start = json.loads(how["start"]) or None
     if how["kind"] == "ode":
         return simulate_ode(model, data.time.values, signal=signal, start=start)
+    first = int(how.get("first_trajectory", 0))
     return simulate_ssa(
         model,
         data.time.values,
         signal=signal,
         start=start,
-        trajectories=int(how["trajectories"]),
+        trajectories=range(first, first + int(how["trajectories"])),
         seed=int(how["seed"]),
         engine=how["engine"],
         point=int(how["point"]),
+        reduce=json.loads(how["reduce"]) if "reduce" in how else None,
+        firings=bool(how.get("firings", 0)),
+        propensity_integrals=bool(how.get("propensity_integrals", 0)),
     )

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from threading import Event
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from chemlearn.errors import ModelError
+from chemlearn.errors import SimulationError
 from chemlearn.model import Model
 from chemlearn.signal import Signal
 from chemlearn.simulate import gillespie2, native
 from chemlearn.simulate import roadrunner as rr
-from chemlearn.simulate.arguments import checked_start, checked_times, require_input
-from chemlearn.simulate.ensemble import Progress, Run, in_processes
-from chemlearn.simulate.provenance import dataset
+from chemlearn.simulate.arguments import checked_ensemble, checked_times, require_fit, root_seed
+from chemlearn.simulate.ensemble import Progress, Run, Work, in_processes, in_threads
+from chemlearn.simulate.gather import Gathered, Reduced
+from chemlearn.simulate.provenance import recorded
+from chemlearn.simulate.reduce import Column, Reduction, reductions
 
 ENGINES = ("native", "roadrunner", "gillespy2")
+IN_PROCESSES = ("roadrunner", "gillespy2")  # their code holds Python's lock, and can take the process with it
+_REDUCED_BLOCK = 500  # trajectories; a multiple of those that share a stream in GillesPy2
+_REDUCED_BYTES = 2**25  # of counts in such a block
 
 
 class EnsembleInterrupted(KeyboardInterrupt):
@@ -28,15 +34,15 @@ class EnsembleInterrupted(KeyboardInterrupt):
     Parameters
     ----------
     done : xarray.Dataset or None
-        The trajectories that were finished, with their own numbers in the coordinate ``trajectory``; None if
-        none were.
-    wanted : int
+        The trajectories that were finished, with their own numbers in the coordinate ``trajectory``, or what
+        is kept of them; None if none were.
+    wanted, count : int
+        Numbers of trajectories.
     """
 
-    def __init__(self, done: xr.Dataset | None, wanted: int) -> None:
-        count = 0 if done is None else done.sizes["trajectory"]
+    def __init__(self, done: xr.Dataset | None, wanted: int, count: int) -> None:
         super().__init__(f"interrupted: {count} of {wanted} trajectories are done and kept")
-        self.done, self.wanted = done, wanted
+        self.done, self.wanted, self.count = done, wanted, count
 
 
 def simulate_ssa(
@@ -45,11 +51,17 @@ def simulate_ssa(
     *,
     signal: Signal | None = None,
     start: Mapping[str, float] | None = None,
-    trajectories: int = 1,
+    trajectories: int | range = 1,
     seed: int | None = None,
     engine: str = "native",
     workers: int | None = None,
     point: int = 0,
+    reduce: str | Reduction | Iterable[str | Reduction] | None = None,
+    firings: bool = False,
+    propensity_integrals: bool = False,
+    most_firings: int | None = None,
+    timeout: float | None = None,
+    stopping: Event | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """An ensemble of exact stochastic trajectories of a model whose input follows a signal.
@@ -67,7 +79,8 @@ def simulate_ssa(
         constant steps (:meth:`Signal.staircase`) if that is accurate enough for you.
     start : mapping of str to int, optional
         Amounts at time 0 that differ from the model's; whole numbers.
-    trajectories : int
+    trajectories : int or range
+        How many, or the numbers of just those that are wanted: ``range(17, 18)`` makes trajectory 17 again.
     seed : int, optional
         Root seed; drawn and recorded by default. The same seed gives the same numbers for any number of
         workers.
@@ -75,9 +88,21 @@ def simulate_ssa(
         Ours, compiled for the model without a C compiler and some hundred times as fast; libroadrunner's and
         GillesPy2's direct methods stand beside it as cross-checks.
     workers : int, optional
-        Processes; all cores by default.
+        Threads of the native engine, processes of the others; all cores by default.
     point : int
         Number of this ensemble within a larger study with the same root seed: each has streams of its own.
+    reduce : str, reduction or list of them, optional
+        Keep only this of the trajectories: ``"mean"``, ``"variance"``, ``"covariance"``, ``"quantiles"``,
+        :class:`Quantiles`, :class:`Histogram`. The memory then does not grow with their number.
+    firings, propensity_integrals : bool
+        Record also how often every reaction has fired since time 0, and the integral of its propensity, over
+        a dimension ``reaction``. Native engine only.
+    most_firings : int, optional
+        Firings (and knots of the signal) that a trajectory may take. Native engine only.
+    timeout : float, optional
+        Seconds that a trajectory may take, beside those that are simulated with it.
+    stopping : threading.Event, optional
+        Ends the ensemble as Ctrl-C does when it is set, from any thread.
     progress : callable, optional
         Called as ``progress(done, wanted)`` with numbers of trajectories.
 
@@ -85,14 +110,14 @@ def simulate_ssa(
     -------
     xarray.Dataset
         One variable per species (in molecules) and assignment rule over (``trajectory``, ``time``), with
-        provenance.
+        provenance. With ``reduce``, over ``time``: ``X_mean``, ``X_variance`` and so on.
 
     Raises
     ------
     ModelError
         When the model cannot be fired reaction by reaction; the message says where and how to mend it.
     SimulationError
-        When the engine cannot do this exactly, or fails.
+        When the engine cannot do this exactly, or fails, or a trajectory takes more than it may.
     EnsembleInterrupted
         On Ctrl-C; holds what was done.
 
@@ -105,48 +130,67 @@ def simulate_ssa(
     of their own.
     """
     times = checked_times(times)
-    if engine not in ENGINES:
-        raise ValueError(f"no engine named {engine!r}; there are {', '.join(ENGINES)}")
+    numbers = checked_ensemble(trajectories, workers, seed, most_firings, timeout)
     workers = (os.cpu_count() or 1) if workers is None else workers
-    for name, number in (("trajectories", trajectories), ("workers", workers)):
-        if number < 1:
-            raise ValueError(f"{name} must be at least 1, got {number}")
-    if seed is not None and (seed != int(seed) or seed < 0):
-        raise ValueError(f"seed must be a whole number of at least 0, got {seed}")
-    model.require(stochastic=True)
-    require_input(model, signal)
-    _require_positive(model, signal)
-    amounts = checked_start(model, start)
-    fractional = [name for name, value in amounts.items() if value != round(value) or value < 0]
-    if fractional:
-        raise ValueError(
-            f"the start of {fractional[0]!r} must be a whole number, got {amounts[fractional[0]]}"
-        )
-    seed = int(np.random.SeedSequence().entropy) if seed is None else int(seed)  # type: ignore[arg-type]
-    run = _engine(engine, model, times, signal, amounts)
-    blocks = run.blocks(trajectories, workers)
+    wanted = None if reduce is None else reductions(reduce)
+    amounts = require_fit(model, signal, start)
+    seed = root_seed(seed)
+    stopping = stopping or Event()
+    limits = {
+        "most_steps": most_firings,
+        "timeout": timeout,
+        "firings": firings or None,
+        "propensity_integrals": propensity_integrals or None,
+    }
+    run = _engine(engine, model, times, signal, amounts, stopping, limits)
     how: dict[str, Any] = {
         "kind": "ssa",
         "engine": engine,
         "engine_version": run.version,
         "seed": str(seed),  # a drawn seed has 128 bits, more than a netCDF integer
         "point": point,
-        "trajectories": trajectories,
+        "trajectories": len(numbers),
+        "first_trajectory": numbers.start,
         "start": json.dumps(amounts),
+        "firings": int(firings),
+        "propensity_integrals": int(propensity_integrals),
     }
-    finished, interrupted = in_processes(run, blocks, seed, point, workers, progress)
+    columns = getattr(run, "columns", None) or tuple(
+        Column(n, None, n in model.species) for n in recorded(model)
+    )
+    gather: Gathered | Reduced
+    if wanted is None:
+        blocks = _shifted(run.blocks(len(numbers), workers), numbers.start)
+        gather = Gathered(numbers, len(times), columns)
+    else:
+        blocks = _even_blocks(numbers, len(times) * max(1, len(columns)))
+        gather = Reduced(numbers, wanted, columns)
+    work = Work(
+        do=lambda block: gather.of(run(block, seed, point)),
+        blocks=blocks,
+        take=lambda i, result: gather.take(blocks[i], result),
+        progress=progress,
+        stopping=stopping,
+        timeout=timeout,
+    )
+    if engine in IN_PROCESSES:
+        interrupted = in_processes(work, workers, has_children=run.has_children)
+    else:
+        interrupted = in_threads(work, workers)
+    done = gather.dataset(model, times, signal, how)
     if interrupted:
-        raise EnsembleInterrupted(_collected(model, times, signal, blocks, finished, how), trajectories)
-    return _collected(model, times, signal, blocks, finished, how)  # type: ignore[return-value]
+        raise EnsembleInterrupted(done, len(numbers), gather.finished)
+    return done  # type: ignore[return-value]  # only an interrupted ensemble has nothing
 
 
-def _require_positive(model: Model, signal: Signal | None) -> None:
-    """The model must be fit for firing at both ends of the signal's range too, not only at its own input."""
-    for level in () if signal is None else sorted({float(signal.values.min()), float(signal.values.max())}):
-        try:
-            model.with_values(**{model.input: level}).require(stochastic=True)
-        except ModelError as error:
-            raise ModelError(f"where the signal is {level:g}: {error}") from None
+def _shifted(blocks: list[range], by: int) -> list[range]:
+    return [range(block.start + by, block.stop + by) for block in blocks]
+
+
+def _even_blocks(numbers: range, values_each: int) -> list[range]:
+    """Blocks of a size that depends on nothing but the model and the output times."""
+    size = max(1, min(_REDUCED_BLOCK, _REDUCED_BYTES // (8 * values_each)))
+    return [range(k, min(k + size, numbers.stop)) for k in range(numbers.start, numbers.stop, size)]
 
 
 def streams(seed: int, point: int, trajectories: range) -> np.ndarray:
@@ -179,26 +223,27 @@ class _RoadRunnerRun:
 
 
 def _engine(
-    name: str, model: Model, times: np.ndarray, signal: Signal | None, start: Mapping[str, float]
-) -> Run:
-    if name == "native":
-        return native.Run(model, times, signal, start)
-    if name == "roadrunner":
-        return _RoadRunnerRun(model, times, signal, start)
-    return gillespie2.Run(model, times, signal, start, streams)
-
-
-def _collected(
+    name: str,
     model: Model,
     times: np.ndarray,
     signal: Signal | None,
-    blocks: list[range],
-    finished: Mapping[int, np.ndarray],
-    how: Mapping[str, Any],
-) -> xr.Dataset | None:
-    """The finished blocks in order, each trajectory with its own number."""
-    if not finished:
-        return None
-    order = sorted(finished)
-    data = dataset(model, times, np.concatenate([finished[i] for i in order]), signal, **how)
-    return data.assign_coords(trajectory=np.concatenate([np.asarray(blocks[i]) for i in order]))
+    start: Mapping[str, float],
+    stopping: Event,
+    options: Mapping[str, Any],
+) -> Run:
+    """The engine, ready; ``options`` that are None were not asked for."""
+    if name not in ENGINES:
+        raise ValueError(f"no engine named {name!r}; there are {', '.join(ENGINES)}")
+    chosen = {key: value for key, value in options.items() if value is not None}
+    if name == "native":
+        return native.Run(model, times, signal, start, stopping=stopping, **chosen)
+    for option, argument in (
+        ("most_steps", "most_firings"),
+        ("firings", "firings"),
+        ("propensity_integrals", "propensity_integrals"),
+    ):
+        if option in chosen:
+            raise SimulationError(f"the engine {name!r} does not know {argument}; use engine='native'")
+    if name == "roadrunner":
+        return _RoadRunnerRun(model, times, signal, start)
+    return gillespie2.Run(model, times, signal, start, streams)

@@ -2,9 +2,10 @@
 
 The laws of a model become a :class:`~chemlearn.simulate.native.laws.Plan`, the plan becomes machine code
 through LLVM (``loop``, ``attention``, ``vectors``, ``compiled``), and ``engine`` runs blocks of trajectories
-with it.
+with it; ``paths`` writes down every firing.
 """
 
 from chemlearn.simulate.native.engine import Run
+from chemlearn.simulate.native.paths import Path, paths
 
-__all__ = ["Run"]
+__all__ = ["Path", "Run", "paths"]

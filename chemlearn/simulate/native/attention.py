@@ -163,12 +163,30 @@ def _report(s: Scalars, lane: Any, until: Any) -> Any:
     time = b.load(s.at(times, i), typ=DOUBLE)  # a nan stands after the last and ends the loop
     b.cbranch(b.fcmp_ordered("<=", time, until), write, done)
     b.position_at_end(write)
-    s.copy_out(layout.n_species, lane, s.at(result, b.mul(b.add(row, i), recorded)))
+    target = s.at(result, b.mul(b.add(row, i), recorded))
+    s.copy_out(layout.n_reported, lane, target)
+    _complete_integrals(s, lane, time, target)
     i.add_incoming(b.add(i, INT(1)), b.block)
     b.branch(check)
     b.position_at_end(done)
     s.put(layout.output, lane, i)
     return b.icmp_signed("==", i, count)
+
+
+def _complete_integrals(s: Scalars, lane: Any, time: Any, target: Any) -> None:
+    """Add to the integrals at an output time what has come since they were last noted."""
+    b, layout = s.builder, s.layout
+    if not layout.n_integrated:
+        return
+    lapse = b.fsub(time, s.get(layout.since, lane))
+    half = b.fmul(b.fmul(lapse, lapse), DOUBLE(0.5))
+    with s.counting(layout.n_integrated) as i:
+        propensity, rise, before = (
+            b.load(s.cell(b.add(INT(row), i), lane), typ=DOUBLE)
+            for row in (layout.propensities, layout.rises, layout.integrated)
+        )
+        added = b.fadd(b.fmul(propensity, lapse), b.fmul(rise, half))
+        b.store(b.fadd(before, added), s.at(target, b.add(INT(layout.integrated), i)))
 
 
 def _end(s: Scalars, lane: Any, nothing_fires: int) -> None:
@@ -236,7 +254,7 @@ def _begin(s: Scalars, lane: Any, trajectory: Any) -> None:
     s.set_word(Word.WAITING, b.add(trajectory, INT(1)))
     s.put(layout.trajectory, lane, trajectory)
     s.put(layout.born, lane, s.word(Word.SWEEPS))
-    s.copy_in(0, layout.n_species, s.address(Word.INITIAL), lane)
+    s.copy_in(0, layout.nothing, s.address(Word.INITIAL), lane)
     s.copy_in(layout.stream, 4, s.at(s.address(Word.STREAMS), b.mul(trajectory, INT(4))), lane)
     s.put(layout.time, lane, DOUBLE(0.0))
     s.put(layout.output, lane, INT(0))

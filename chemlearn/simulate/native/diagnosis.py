@@ -81,6 +81,12 @@ class Diagnosis:
             f"{self.origin}: a trajectory needs more than {most_steps} firings; shorten the run or allow more"
         )
 
+    def too_slow(self, seconds: float) -> SimulationError:
+        """A trajectory has taken all the time that it may."""
+        return SimulationError(
+            f"{self.origin}: a trajectory needs more than {seconds:g} s; allow more time, or shorten the run"
+        )
+
     def _state(self, reaction: int, at: Situation) -> str:
         """The amounts that a law reads."""
         read = symbols(self.plan.laws[reaction])

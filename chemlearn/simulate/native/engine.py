@@ -14,6 +14,7 @@ import numpy as np
 from chemlearn.errors import SimulationError
 from chemlearn.expression import TIME, Expr, compile_expressions, derivative, symbols
 from chemlearn.model import Model
+from chemlearn.network import Network
 from chemlearn.signal import Piece, Signal
 from chemlearn.simulate.arguments import has_ramps
 from chemlearn.simulate.native.compiled import compiled
@@ -22,6 +23,7 @@ from chemlearn.simulate.native.laws import Prepared
 from chemlearn.simulate.native.layout import LANES, Word
 from chemlearn.simulate.native.loop import layout_of
 from chemlearn.simulate.native.streams import streams
+from chemlearn.simulate.reduce import Column
 
 MOST_STEPS = 10**12  #: of one trajectory: hours of firing
 _STRETCH = 0.02  # seconds of machine code between two looks at Ctrl-C
@@ -45,18 +47,27 @@ class Run:
         Amounts at time 0 that differ from the model's.
     most_steps : int
         Firings and knots of the signal that one trajectory may take.
+    timeout : float
+        Seconds that one trajectory may be at work, beside the others of its lanes.
+    stopping : threading.Event, optional
+        Ends the calls of all threads when it is set.
+    firings, propensity_integrals : bool
+        Count every reaction's firings, and integrate its propensity, from time 0 on.
+    logged : bool
+        Write every firing down, for :func:`~chemlearn.simulate.native.paths.paths`.
 
     Raises
     ------
     SimulationError
-        For what this engine cannot fire exactly: rate rules, events, laws that name the time.
+        For what this engine cannot fire exactly: rate rules, events, laws that name the time; and for
+        integrals of propensities that are not affine in a ramp.
 
     Notes
     -----
-    A call with a block of trajectory numbers returns their counts. It may come from any thread or forked
-    process, several at a time: the machine code holds no lock, and trajectory k is the same in every block.
-    Ctrl-C ends a call of the main thread within a fraction of a second; setting ``stopping`` ends the calls
-    of all threads.
+    A call with a block of trajectory numbers returns what ``columns`` name, (n_trajectories, n_times,
+    n_columns). It may come from any thread or forked process, several at a time: the machine code holds no
+    lock, and trajectory k is the same in every block.
+    Ctrl-C ends a call of the main thread within a fraction of a second.
     """
 
     version = version("chemlearn")
@@ -70,45 +81,57 @@ class Run:
         start: Mapping[str, float],
         *,
         most_steps: int = MOST_STEPS,
+        timeout: float = math.inf,
+        stopping: Event | None = None,
+        firings: bool = False,
+        propensity_integrals: bool = False,
+        logged: bool = False,
     ) -> None:
         _refuse(model)
         self.network, self.times, self.signal = model.network, np.asarray(times, float), signal
-        self.most_steps, self.stopping = most_steps, Event()
+        self.most_steps, self.timeout = most_steps, timeout
+        self.stopping = stopping or Event()
         self.input = None if signal is None else model.input
         ramped = signal is not None and has_ramps(signal)
         amounts = {**self.network.initial, **start}
-        self.initial = np.array([amounts[name] for name in self.network.species], float)
-        prepared = Prepared(self.network, self.input, ramped)
+        prepared = Prepared(self.network, self.input, ramped, every=firings or propensity_integrals)
+        if propensity_integrals and prepared.thinned:
+            raise SimulationError(
+                f"{model.origin}: propensities that are not linear in {model.input} cannot be integrated "
+                f"along its ramps; give the signal as constant steps, signal.staircase(200)"
+            )
         self.constants = self._values(prepared.constants, self.network.constants)
         self.pieces = self._pieces(prepared.drives, ramped)
-        self.plan = prepared.plan(self._possibly_negative(len(prepared.drives), ramped))
+        self.plan = prepared.plan(
+            self._possibly_negative(len(prepared.drives), ramped),
+            counted=firings,
+            integrated=propensity_integrals,
+            logged=logged,
+        )
+        self.initial = np.zeros(layout_of(self.plan).nothing)
+        self.initial[: len(self.network.species)] = [amounts[name] for name in self.network.species]
         self.code = compiled(self.plan)
         self.diagnosis = Diagnosis(model, prepared, self.plan, self.constants)
+        self.columns = _columns(self.network, firings, propensity_integrals)
 
     def blocks(self, trajectories: int, workers: int) -> list[range]:
-        bytes_each = 8 * len(self.times) * max(1, self._n_recorded)
+        bytes_each = 8 * len(self.times) * max(1, len(self.columns))
         most = max(1, min(_LARGEST_BLOCK, _BLOCK_BYTES // bytes_each))
         # several blocks a worker, so that Ctrl-C finds some of them finished
         size = min(most, max(LANES, -(-trajectories // (8 * workers))))
         return [range(k, min(k + size, trajectories)) for k in range(0, trajectories, size)]
 
     def __call__(self, block: range, seed: int, point: int) -> np.ndarray:
-        counts = np.empty((len(block), len(self.times), self._n_recorded))
-        lanes = _Lanes(self, counts, streams(seed, point, block))
+        counts = np.empty((len(block), len(self.times), len(self.columns)))
+        lanes = Lanes(self, counts, streams(seed, point, block))
         stretch = 1000
         while lanes.words[Word.ACTIVE]:
-            if self.stopping.is_set():
-                raise KeyboardInterrupt("the run was stopped")
             began = perf_counter()
             lanes.advance(stretch)
             took = perf_counter() - began
             stretch = max(1000, int(stretch * min(2.0, _STRETCH / max(took, 1e-9))))
         self._add_rules(counts)
         return counts
-
-    @property
-    def _n_recorded(self) -> int:
-        return len(self.network.species) + len(self.network.rules)
 
     def _values(self, trees: Sequence[Expr], constants: Mapping[str, Any]) -> np.ndarray:
         """Trees of constants, (n_trees, ...); what is not finite is found when it matters."""
@@ -156,15 +179,27 @@ class Run:
         with np.errstate(all="ignore"):
             values = evaluate([*np.moveaxis(counts[..., :n], -1, 0), *constants.values(), self.times])
         for i, value in enumerate(values):
-            counts[..., n + i] = value
+            counts[..., i - len(values)] = value
 
 
-class _Lanes:
+def _columns(network: Network, firings: bool, propensity_integrals: bool) -> tuple[Column, ...]:
+    """What a run records: amounts, what was asked for of each reaction, and rules."""
+    names = [r.name for r in network.reactions]
+    return (
+        *(Column(name) for name in network.species),
+        *(Column("firings", name) for name in names if firings),
+        *(Column("propensity_integral", name, False) for name in names if propensity_integrals),
+        *(Column(name, None, False) for name in network.rules),
+    )
+
+
+class Lanes:
     """One block at work: the memory that the machine code reads and writes."""
 
     def __init__(self, run: Run, counts: np.ndarray, seeds: np.ndarray) -> None:
         self.run, self.layout = run, layout_of(run.plan)
-        self.state = _aligned(self.layout.n_rows, LANES)
+        self.worked: list[tuple[float, float]] = [(0.0, 0.0)]  # sweeps made, and seconds that they took
+        self.state = aligned(self.layout.n_rows, LANES)
         self.state[:] = 0
         self.state[self.layout.trajectory] = -1
         self.words = np.zeros(len(Word), np.int64)
@@ -194,7 +229,9 @@ class _Lanes:
         SimulationError
             When a trajectory cannot go on, or would for ever.
         """
-        layout, words = self.layout, self.words
+        if self.run.stopping.is_set():
+            raise KeyboardInterrupt("the run was stopped")
+        layout, words, began = self.layout, self.words, perf_counter()
         before = self.state[[layout.trajectory, layout.time]].copy()
         words[Word.END] = words[Word.SWEEPS] + sweeps
         self.run.code.call(words.ctypes.data)
@@ -203,10 +240,22 @@ class _Lanes:
         active = slice(0, int(words[Word.ACTIVE]))
         if np.any(words[Word.SWEEPS] - self.state[layout.born, active] > self.run.most_steps):
             raise self.run.diagnosis.too_long(self.run.most_steps)
+        if self.run.timeout < math.inf:
+            self._require_in_time(self.state[layout.born, active], perf_counter() - began)
         after = self.state[[layout.trajectory, layout.time]]
         still = np.flatnonzero(np.all(before == after, axis=0)[active])
         if len(still) and words[Word.SWEEPS] == words[Word.END]:
             raise self.run.diagnosis.clock_stands(self._situation(int(still[0]))[0])
+
+    def _require_in_time(self, born: np.ndarray, took: float) -> None:
+        """Refuse a trajectory that has been at work for too long; ``born`` is the sweep of its first step."""
+        seconds = self.worked[-1][1] + took
+        self.worked.append((float(self.words[Word.SWEEPS]), seconds))
+        while len(self.worked) > 2 and self.worked[1][0] <= min(born, default=0):
+            del self.worked[0]  # from before any of these began
+        sweeps, clock = np.array(self.worked).T
+        if np.any(seconds - np.interp(born, sweeps, clock) > self.run.timeout):
+            raise self.run.diagnosis.too_slow(self.run.timeout)
 
     def _failure(self, lane: int) -> SimulationError:
         if self.state[self.layout.trajectory, lane] < 0:
@@ -236,7 +285,7 @@ def _kept_from_crossing(values: np.ndarray, slopes: np.ndarray, lengths: np.ndar
     return slopes
 
 
-def _aligned(rows: int, columns: int) -> np.ndarray:
+def aligned(rows: int, columns: int) -> np.ndarray:
     """Words at an address that whole vectors may be loaded from."""
     raw = np.empty(rows * columns + 16, np.int64)
     offset = (-raw.ctypes.data % 128) // 8

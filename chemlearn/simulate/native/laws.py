@@ -51,6 +51,12 @@ class Plan:
         Whether the input ever moves other than by jumps.
     thinned : bool
         Whether it then moves a law that is not affine in it, so that waiting times come from thinning.
+    order : tuple of int
+        The reactions' numbers in the network.
+    counted, integrated : bool
+        Whether firings of every reaction of the network are counted, and propensities integrated over time.
+    logged : bool
+        Whether every firing is written down.
     """
 
     laws: tuple[Expr, ...]
@@ -63,6 +69,10 @@ class Plan:
     n_drives: int
     ramped: bool
     thinned: bool
+    order: tuple[int, ...] = ()
+    counted: bool = False
+    integrated: bool = False
+    logged: bool = False
 
     @property
     def first_driven(self) -> int:
@@ -80,6 +90,8 @@ class Prepared:
         The constant that the signal drives, if any.
     ramped : bool
         Whether it ever moves other than by jumps.
+    every : bool
+        Whether reactions that change nothing are kept, to be counted.
 
     Attributes
     ----------
@@ -89,19 +101,20 @@ class Prepared:
         What K0, K1, ... and D0, D1, ... stand for, in names of the network.
     """
 
-    def __init__(self, network: Network, input: str | None, ramped: bool) -> None:
+    def __init__(self, network: Network, input: str | None, ramped: bool, *, every: bool = False) -> None:
         self.network, self.input, self.ramped = network, input, ramped
         self.thinned = ramped and not all(is_affine(r.law, input or "") for r in network.reactions)
         self.places = {name: symbol(f"X{i}") for i, name in enumerate(network.species)}
         self.constants: list[Expr] = []
         self.drives: list[Expr] = []
         prepared = [self._prepare(r.law) for r in network.reactions]
-        changing = [i for i in range(len(prepared)) if self._change(i)]  # the others would only take time
+        # those that change nothing would only take time
+        changing = [i for i in range(len(prepared)) if every or self._change(i)]
         self.order = sorted(changing, key=lambda i: _kinds(prepared[i], "D"))
         self.laws = [prepared[i] for i in self.order]
 
-    def plan(self, negative: frozenset[str]) -> Plan:
-        """The plan for a run in which the named K and D can be negative."""
+    def plan(self, negative: frozenset[str], **recorded: bool) -> Plan:
+        """The plan for a run in which the named K and D can be negative; ``recorded`` beside the amounts."""
         changes = tuple(self._change(i) for i in self.order)
         watched = frozenset(i for i, law in enumerate(self.laws) if not never_negative(law, negative))
         short = tuple(
@@ -121,6 +134,8 @@ class Prepared:
             n_drives=len(self.drives),
             ramped=self.ramped,
             thinned=self.thinned,
+            order=tuple(self.order) if any(recorded.values()) else (),
+            **recorded,
         )
 
     def _change(self, reaction: int) -> tuple[tuple[int, float], ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 LANES = 32  #: columns; more do not fit the nearest cache of large models, fewer do not hide the latencies
+LOG_ROWS = 3  #: rows of the log for every sweep
 
 
 class Word(IntEnum):
@@ -33,6 +34,8 @@ class Word(IntEnum):
     SWEEPS = 13  # steps made so far
     LIMIT = 14  # most steps that a trajectory may make
     END = 15  # sweep at which to return
+    LOG = 17  # address of the log: time, what fired and trajectory of every lane, sweep by sweep
+    LOG_START = 18  # the sweep that its first entries belong to
 
 
 @dataclass(frozen=True)
@@ -42,24 +45,58 @@ class Layout:
     Parameters
     ----------
     n_species, n_drives : int
+    n_counted, n_integrated : int
+        Reactions whose firings are counted, and whose propensities are integrated.
     ramped, thinned : bool
         As in :class:`~chemlearn.simulate.native.laws.Plan`.
     """
 
     n_species: int
     n_drives: int
+    n_counted: int
+    n_integrated: int
     ramped: bool
     thinned: bool
 
     @property
+    def counted(self) -> int:
+        """Firings of each reaction since time 0."""
+        return self.n_species
+
+    @property
+    def integrated(self) -> int:
+        """Integrals of the propensities from time 0 to ``since``."""
+        return self.n_species + self.n_counted
+
+    @property
+    def n_reported(self) -> int:
+        """Rows from the first on that are written at output times."""
+        return self.n_species + self.n_counted + self.n_integrated
+
+    @property
+    def propensities(self) -> int:
+        """Of each reaction at ``since``, where they are integrated."""
+        return self.n_reported
+
+    @property
+    def rises(self) -> int:
+        """Their time derivatives, where they are integrated."""
+        return self.propensities + self.n_integrated
+
+    @property
+    def since(self) -> int:
+        """The instant up to which the propensities have been integrated; no row otherwise."""
+        return self.rises + self.n_integrated
+
+    @property
     def nothing(self) -> int:
         """A row that nobody reads: what a firing of fewer species changes instead."""
-        return self.n_species
+        return self.since + bool(self.n_integrated)
 
     @property
     def drives(self) -> int:
         """D0, D1, ... at the start of the piece."""
-        return self.n_species + 1
+        return self.nothing + 1
 
     @property
     def slopes(self) -> int:

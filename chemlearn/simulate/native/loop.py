@@ -25,7 +25,7 @@ from chemlearn.expression import ZERO
 from chemlearn.simulate.native.attention import POINTER, Scalars, build_attend, build_tidy, lesser
 from chemlearn.simulate.native.bounds import Bounds
 from chemlearn.simulate.native.laws import Plan
-from chemlearn.simulate.native.layout import LANES, Layout, Word
+from chemlearn.simulate.native.layout import LANES, LOG_ROWS, Layout, Word
 from chemlearn.simulate.native.vectors import BIT, DOUBLE, INT, Formulas, Vectors
 
 WIDTH = 16  # lanes in one vector: two registers of 512 bits side by side hide each other's latencies
@@ -33,7 +33,9 @@ _ROUNDING = 1e-9  # how far below 0, of the total, rounding may take a propensit
 
 
 def layout_of(plan: Plan) -> Layout:
-    return Layout(plan.n_species, plan.n_drives, plan.ramped, plan.thinned)
+    counted = len(plan.order) if plan.counted else 0
+    integrated = len(plan.order) if plan.integrated else 0
+    return Layout(plan.n_species, plan.n_drives, counted, integrated, plan.ramped, plan.thinned)
 
 
 def build_module(plan: Plan) -> ir.Module:
@@ -41,30 +43,39 @@ def build_module(plan: Plan) -> ir.Module:
     module = ir.Module(name="native")
     layout = layout_of(plan)
     table = _change_table(module, plan, layout)
-    attend = build_attend(module, layout, _nothing_fires(plan))
+    attend = build_attend(module, layout, nothing_fires(plan))
     tidy = build_tidy(module, layout)
     _build_run(module, plan, layout, table, attend, tidy)
     return module
 
 
+def _changes(plan: Plan) -> list[tuple[tuple[int, float], ...]]:
+    """Rows and changes by one firing of each reaction: amounts, and the number of its firings."""
+    counters = [
+        ((layout_of(plan).counted + number, 1.0),) if plan.counted else ()
+        for number in (plan.order or range(len(plan.changes)))
+    ]
+    return [(*changes, *counter) for changes, counter in zip(plan.changes, counters, strict=True)]
+
+
 def _most_changes(plan: Plan) -> int:
-    return max((len(c) for c in plan.changes), default=1)
+    return max(1, *(len(c) for c in _changes(plan))) if plan.changes else 1
 
 
-def _stride(plan: Plan) -> int:
+def stride(plan: Plan) -> int:
     """Words of one reaction in the table of changes."""
     return 2 * _most_changes(plan)
 
 
-def _nothing_fires(plan: Plan) -> int:
+def nothing_fires(plan: Plan) -> int:
     """Offset of the entry of the table that changes nothing."""
-    return len(plan.changes) * _stride(plan)
+    return len(plan.changes) * stride(plan)
 
 
 def _change_table(module: ir.Module, plan: Plan, layout: Layout) -> ir.GlobalVariable:
     """Row and change of every species, padded to the largest reaction; at the end one without change."""
     words: list[ir.Constant] = []
-    for changes in (*plan.changes, ()):
+    for changes in (*_changes(plan), ()):
         padded = [*changes, *[(layout.nothing, 0.0)] * (_most_changes(plan) - len(changes))]
         for species, change in padded:
             words += [INT(species * LANES), DOUBLE(change).bitcast(INT)]
@@ -117,7 +128,7 @@ class _Step:
     ) -> None:
         self.s, self.plan, self.first = scalars, plan, first
         self.constants, self.table, self.attend = constants, table, attend
-        self.nothing_fires = _nothing_fires(plan)
+        self.nothing_fires = nothing_fires(plan)
         self.layout, self.b = scalars.layout, scalars.builder
         self.v = Vectors(self.b, WIDTH)
 
@@ -132,6 +143,8 @@ class _Step:
             self._thin()
         else:
             self._draw()
+        if self.plan.logged:
+            self._log()
         self._fire()
 
     def _draw(self) -> None:
@@ -143,6 +156,8 @@ class _Step:
         laws = [formulas(law) for law in plan.laws]
         sums = _running_sums(b, laws) or [v.number(0.0)]
         slopes = {i: formulas(tree) for i, tree in enumerate(plan.slopes) if i >= plan.first_driven}
+        if plan.integrated:
+            self._integrate(now, laws, slopes)
         total = sums[-1]
         if slopes:
             rises = dict(zip(slopes, _running_sums(b, list(slopes.values())), strict=True))
@@ -158,6 +173,31 @@ class _Step:
         fine = self._unbroken(fine, formulas, laws, slopes, after, total)
         share = b.fmul(choice, sums[-1])
         self._go_on(now, due, fine, self._chosen(sums[:-1], share))
+
+    def _integrate(self, now: Any, laws: list[Any], slopes: dict[int, Any]) -> None:
+        """Add what the propensities of the last step make until now, and note the new ones.
+
+        They are affine in between, and the lane may have been stopped before its firing was due.
+        """
+        b, layout = self.b, self.layout
+        lapse = b.fsub(now, self.row(layout.since))
+        half = b.fmul(b.fmul(lapse, lapse), self.v.number(0.5))
+        for i, number in enumerate(self.plan.order):
+            rise = b.fmul(self.row(layout.rises + number), half)
+            added = b.fadd(b.fmul(self.row(layout.propensities + number), lapse), rise)
+            self.set_row(layout.integrated + number, b.fadd(self.row(layout.integrated + number), added))
+            self.set_row(layout.propensities + number, laws[i])
+            self.set_row(layout.rises + number, slopes.get(i, self.v.number(0.0)))
+        self.set_row(layout.since, now)
+
+    def _log(self) -> None:
+        """Write down when what fires, in which trajectory; 3 rows of all lanes for every sweep."""
+        b, s = self.b, self.s
+        sweep = b.sub(s.word(Word.SWEEPS), s.word(Word.LOG_START))
+        place = b.add(b.mul(sweep, INT(LOG_ROWS * LANES)), self.first)
+        log = s.address(Word.LOG)
+        for i, row in enumerate((self.layout.time, self.layout.chosen, self.layout.trajectory)):
+            b.store(self.row(row, self.v.ints), s.at(log, b.add(place, INT(i * LANES))), align=8 * WIDTH)
 
     def _thin(self) -> None:
         """Thinning: candidates at the rate of a bound that holds to the end of a window; some of them fire.
@@ -285,7 +325,7 @@ class _Step:
         chosen = v.whole(0)
         for value in sums:
             passed = b.fcmp_ordered("<=", value, share)
-            chosen = b.select(passed, b.add(chosen, v.whole(_stride(self.plan))), chosen)
+            chosen = b.select(passed, b.add(chosen, v.whole(stride(self.plan))), chosen)
         return chosen
 
     def _attend(self, due: Any) -> None:
