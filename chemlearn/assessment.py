@@ -38,9 +38,6 @@ SHARES = np.array(
 ENSEMBLE_SHARES = np.array([-1.0, -0.5, 0.5, 1.0])  # of the largest contrast, stochastic
 STEP_SHARES = (-0.5, -0.1, 0.1, 0.5)  # of the mean, for the step responses
 SPEED = {"native": 6e7, "roadrunner": 3e6, "gillespy2": 3e6}  # reaction firings per second on two cores
-THINNING = (
-    12.0  # how much slower the native engine follows a ramp where a propensity is not linear in the input
-)
 STAIRCASE = 200  # steps of a ramp, for engines that cannot follow it
 
 
@@ -335,6 +332,6 @@ def _ensemble(
 
 
 def _staircase(model: Model, engine: str) -> int | None:
-    """Steps into which ramps are cut for an engine that cannot follow them exactly, or only slowly."""
+    """Steps into which ramps are cut for an engine that cannot follow them exactly."""
     affine = all(is_affine(r.law, model.input) for r in model.network.reactions)
-    return None if affine and engine != "gillespy2" else STAIRCASE
+    return None if engine == "native" or (affine and engine == "roadrunner") else STAIRCASE

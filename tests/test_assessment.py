@@ -215,7 +215,9 @@ def test_interrupt_before_anything_is_done_leaves_the_rest(monkeypatch: pytest.M
     assert result.no_ensemble == "interrupted before the first amplitude was finished"
 
 
-def test_laws_that_are_not_linear_in_the_input_get_a_staircase(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_laws_that_an_engine_cannot_follow_along_ramps_get_a_staircase(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen = {}
 
     def looked_at(*args, **how):
@@ -227,6 +229,7 @@ def test_laws_that_are_not_linear_in_the_input_get_a_staircase(monkeypatch: pyte
         ("s", "roadrunner", None),
         ("s", "gillespy2", 200),
         ("s^2", "roadrunner", 200),
+        ("s^2", "native", None),
     ):
         model = Model.load(f"model m\n s = 2; u = 40\n => u; 10*{law}\n u => ; u\nend")
         assess(model, Settings(engine=engine, trajectories=2, seed=1))

@@ -22,7 +22,7 @@ from chemlearn.errors import SimulationError
 from chemlearn.model import Model
 from chemlearn.signal import Piece, Signal
 from chemlearn.simulate import simulate_ode
-from chemlearn.simulate.native import Run, compiled, loop
+from chemlearn.simulate.native import Run, compiled, step
 from chemlearn.simulate.native.streams import streams
 from chemlearn.simulate.native.vectors import INT, Vectors
 from tests.statistics import (
@@ -301,7 +301,7 @@ def test_a_propensity_frozen_between_firings_is_caught(seed, monkeypatch) -> Non
     s = seed(42)
     run = Run(model(DIMERS), RAMPED_TIMES, TEETH, {})
     monkeypatch.setattr(
-        loop._Step, "_wait_on_ramp", lambda self, waiting, total, rise: self.b.fdiv(waiting, total)
+        step.Step, "_wait_on_ramp", lambda self, waiting, total, rise: self.b.fdiv(waiting, total)
     )
     run.code = compiled.Compiled(run.plan)
     mean, var, fourth = ramped_dimers()
@@ -401,6 +401,9 @@ MOVED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tanh(s) + cosh(s - 2) + arctan(s) + arccos(s/5)": lambda s: (
         np.tanh(s) + np.cosh(s - 2) + np.arctan(s) + np.arccos(s / 5)
     ),
+    "piecewise(8*s, s < 1 || s > 3, 4 + s) + piecewise(2, s >= k && !(s > 4), 1)": lambda s: (
+        np.where((s < 1) | (s > 3), 8 * s, 4 + s) + np.where((s >= 2) & ~(s > 4), 2, 1)
+    ),
     "floor(2*s) + ceil(s) + 3/(s + 1)^2": lambda s: np.floor(2 * s) + np.ceil(s) + 3 / (s + 1) ** 2,
 }
 
@@ -418,14 +421,14 @@ def test_every_kind_of_law_along_ramps_is_poisson(law: str, seed) -> None:
     assert_moments(counts, mean, mean, fourth=poisson_fourth(mean), seed=s)
 
 
-def test_a_bound_that_does_not_hold_is_noticed(monkeypatch) -> None:
-    """Negative control of thinning: a bound at half its height."""
+@pytest.mark.parametrize("side", ["low", "high"])
+def test_a_bound_that_does_not_hold_is_noticed(side: str) -> None:
+    """Negative control of thinning: upper bounds at half their height, lower ones at twice theirs."""
     run = Run(model(HILL), np.array([0.0, 4.0]), TEETH, {})
-    right = loop._Step._bound
-    monkeypatch.setattr(
-        loop._Step, "_bound", lambda self, now, end: self.b.fmul(right(self, now, end), self.v.number(0.5))
-    )
-    run.code = compiled.Compiled(run.plan)
+    moved = len(run.plan.moved)
+    assert moved > 0
+    columns = slice(4, 4 + moved) if side == "low" else slice(4 + moved, None)
+    run.pieces[:, columns] *= 2 if side == "low" else 0.5
     with pytest.raises(SimulationError, match="cannot be bounded"):
         run(range(100), 1, 0)
 
@@ -462,7 +465,7 @@ def test_the_width_of_vectors_changes_nothing(name: str, monkeypatch) -> None:
     run = Run(model(text), SEVERAL, signal, {})
     whole = run(range(60), 5, 0)
     for width in (4, 8, 32):
-        monkeypatch.setattr(loop, "WIDTH", width)
+        monkeypatch.setattr(step, "WIDTH", width)
         run.code = compiled.Compiled(run.plan)
         np.testing.assert_array_equal(run(range(60), 5, 0), whole)
 
@@ -537,6 +540,44 @@ def test_the_logarithm_is_right_to_the_last_places() -> None:
         values = minus_log(part.view(np.int64)[None])[0].view(float)
         exact = -np.log(part.astype(np.longdouble))
         assert np.abs((values - exact) / exact).max() < 4e-16
+
+
+def functions(name: str, n_in: int) -> Callable[..., np.ndarray]:
+    """A function of vectors on arrays whose length is a multiple of 8."""
+
+    def build(v: Vectors, rows: list) -> list:
+        return [getattr(v, name)(*(v.builder.bitcast(row, v.doubles) for row in rows))]
+
+    made = on_lanes(build, n_in, 1)
+
+    def evaluate(*x: np.ndarray) -> np.ndarray:
+        parts = [made(np.stack([c[k : k + 8] for c in x]).view(np.int64)) for k in range(0, len(x[0]), 8)]
+        return np.concatenate(parts, axis=1)[0].view(float)
+
+    return evaluate
+
+
+def test_exponentials_logarithms_and_powers() -> None:
+    """Against extended precision, in units of the last place; and where they have no finite value."""
+    rng, unit = np.random.default_rng(2), np.finfo(float).eps
+    exp, log, power = functions("exp", 1), functions("log", 1), functions("power", 2)
+    x = np.concatenate([rng.uniform(-700, 709, 4000), rng.normal(size=4000), 1e-9 * rng.normal(size=4000)])
+    exact = np.exp(x.astype(np.longdouble))
+    assert np.abs((exp(x) - exact) / exact).max() < 1.5 * unit
+    x = np.concatenate([10 ** rng.uniform(-320, 308, 4000), 1 + 1e-3 * rng.normal(size=4000)])
+    exact = np.log(x.astype(np.longdouble))
+    assert np.abs((log(x) - exact) / exact).max() < 2 * unit
+    x, y = 10 ** rng.uniform(-3, 6, 4000), rng.uniform(-6, 6, 4000)
+    exact = np.power(x.astype(np.longdouble), y)
+    assert (np.abs((power(x, y) - exact) / exact) / np.maximum(1, np.abs(y * np.log(x)))).max() < 2 * unit
+    with np.errstate(all="ignore"):
+        ends = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 710.0, -745.0, -1e300])
+        np.testing.assert_array_equal(exp(ends), np.exp(ends))
+        ends = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, -5e-324])
+        np.testing.assert_array_equal(log(ends), np.log(ends))
+        bases = np.array([-2.0, -2.0, -2.0, 0.0, 0.0, 0.0, np.inf, 2.0])
+        exponents = np.array([3.0, 2.0, 2.5, 2.0, 0.0, -1.0, 2.0, np.nan])
+        np.testing.assert_allclose(power(bases, exponents), np.power(bases, exponents), rtol=1e-15)
 
 
 def test_the_generator_is_xoshiro() -> None:
@@ -723,3 +764,15 @@ def test_compiling_is_quick() -> None:
     begun = time.process_time()
     Run(network, SEVERAL, None, {})
     assert time.process_time() - begun < 0.5  # 0.1 s on an idle machine
+
+
+def test_the_method_is_stated_for_every_reaction() -> None:
+    teeth = Signal.sawtooth(0, 2, rise=1, fall=1, periodic=True)
+    assert Run(model(DIMERS), SEVERAL, None, {}).method.startswith("exact: every propensity is constant")
+    assert Run(model(DIMERS), SEVERAL, teeth.staircase(4), {}).method.startswith("exact: every propensity")
+    assert Run(model(DIMERS), SEVERAL, teeth, {}).method == (
+        "exact: integrated hazard in closed form along ramps for bind; constant between firings: part"
+    )
+    assert Run(model(HILL), SEVERAL, teeth, {}).method == (
+        "exact: thinning under a proven bound along ramps for made, lost; constant between firings: none"
+    )

@@ -40,7 +40,7 @@ class EnsembleInterrupted(KeyboardInterrupt):
         Numbers of trajectories.
     """
 
-    def __init__(self, done: xr.Dataset | None, wanted: int, count: int) -> None:
+    def __init__(self, done: xr.Dataset | None, wanted: int, count: int = 0) -> None:
         super().__init__(f"interrupted: {count} of {wanted} trajectories are done and kept")
         self.done, self.wanted, self.count = done, wanted, count
 
@@ -154,6 +154,7 @@ def simulate_ssa(
         "start": json.dumps(amounts),
         "firings": int(firings),
         "propensity_integrals": int(propensity_integrals),
+        **({"method": run.method} if hasattr(run, "method") else {}),
     }
     columns = getattr(run, "columns", None) or tuple(
         Column(n, None, n in model.species) for n in recorded(model)

@@ -105,8 +105,7 @@ def enter_piece(s: Scalars, lane: Any, piece: Any) -> None:
     s.put(layout.piece, lane, s.builder.ptrtoint(piece, INT))
     s.put(layout.stop, lane, s.builder.load(piece, typ=DOUBLE))
     s.put(layout.start, lane, s.builder.load(s.at(piece, INT(1)), typ=DOUBLE))
-    rows = layout.n_drives * (2 if layout.ramped else 1)
-    s.copy_in(layout.drives, rows, s.at(piece, INT(2)), lane)
+    s.copy_in(layout.drives, layout.n_piece, s.at(piece, INT(2)), lane)
 
 
 def await_next(s: Scalars, lane: Any) -> None:
@@ -139,9 +138,8 @@ def build_attend(module: ir.Module, layout: Layout, nothing_fires: int) -> ir.Fu
                 # nothing fired before the knot; the process has no memory, so it starts anew there
                 s.put(layout.time, lane, stop)
                 s.put(layout.chosen, lane, INT(nothing_fires))
-                words = 2 + layout.n_drives * (2 if layout.ramped else 1)
                 here = b.inttoptr(s.get(layout.piece, lane, INT), POINTER)
-                enter_piece(s, lane, s.at(here, INT(words)))
+                enter_piece(s, lane, s.at(here, INT(2 + layout.n_piece)))
             await_next(s, lane)
     b.ret_void()
     return function
@@ -259,8 +257,6 @@ def _begin(s: Scalars, lane: Any, trajectory: Any) -> None:
     s.put(layout.time, lane, DOUBLE(0.0))
     s.put(layout.output, lane, INT(0))
     enter_piece(s, lane, s.address(Word.PIECES))
-    if layout.thinned:
-        s.put(layout.window, lane, s.get(layout.stop, lane))
     await_next(s, lane)
 
 

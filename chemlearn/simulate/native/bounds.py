@@ -8,7 +8,7 @@ take, so the upper end is a proven bound, if not always the least one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import Any
 
@@ -28,10 +28,17 @@ class Bounds:
         For what does not depend on the input.
     drives : mapping of str to Interval
         Least and greatest D0, D1, ...
+    nonnegative : callable, optional
+        Whether a tree is known to be at 0 or above, which makes products cheaper to bound.
     """
 
-    def __init__(self, formulas: Formulas, drives: Mapping[str, Interval]) -> None:
-        self.formulas, self.drives = formulas, drives
+    def __init__(
+        self,
+        formulas: Formulas,
+        drives: Mapping[str, Interval],
+        nonnegative: Callable[[Expr], bool] = lambda tree: False,
+    ) -> None:
+        self.formulas, self.drives, self.nonnegative = formulas, drives, nonnegative
         self.v: Vectors = formulas.vectors
         self.b = self.v.builder
         self.known: dict[Expr, Interval] = {}
@@ -68,6 +75,8 @@ class Bounds:
                 return b.fadd(low, ranges[1][0]), b.fadd(high, ranges[1][1])
             case "-":
                 return b.fsub(low, ranges[1][1]), b.fsub(high, ranges[1][0])
+            case "*" if all(map(self.nonnegative, args)):
+                return b.fmul(low, ranges[1][0]), b.fmul(high, ranges[1][1])
             case "*":
                 return self._hull([b.fmul(x, y) for x in (low, high) for y in ranges[1]])
             case "/":
@@ -85,12 +94,32 @@ class Bounds:
         return self._anything()
 
     def _choice(self, condition: Expr, first: Expr, second: Expr) -> Interval:
-        """Either branch where the input decides, else the one that holds."""
+        """The branch that holds all along, or either where the input decides in between."""
+        select = self.b.select
         one, other = self(first), self(second)
-        if self.moves(condition):
-            return self._lesser(one[0], other[0]), self._greater(one[1], other[1])
-        holds = self.formulas.holds(condition)
-        return self.b.select(holds, one[0], other[0]), self.b.select(holds, one[1], other[1])
+        always, never = self._truth(condition)
+        low = select(always, one[0], select(never, other[0], self._lesser(one[0], other[0])))
+        return low, select(always, one[1], select(never, other[1], self._greater(one[1], other[1])))
+
+    def _truth(self, condition: Expr) -> tuple[Any, Any]:
+        """Whether a condition holds all along, and whether it never does."""
+        b, args = self.b, condition.args
+        if not self.moves(condition):
+            holds = self.formulas.holds(condition)
+            return holds, b.not_(holds)
+        if condition.op == "not":
+            return self._truth(args[0])[::-1]
+        if condition.op in ("and", "or"):
+            (always, never), (also, nor) = map(self._truth, args)
+            one, all_of = (b.or_, b.and_) if condition.op == "or" else (b.and_, b.or_)
+            return one(always, also), all_of(never, nor)
+        if condition.op in ("<", "<=", ">", ">="):
+            ranges = [self(a) for a in args]
+            (low, high), (least, most) = ranges if condition.op[0] == "<" else ranges[::-1]
+            relation, opposite = ("<", ">=") if len(condition.op) == 1 else ("<=", ">")
+            return b.fcmp_ordered(relation, high, least), b.fcmp_ordered(opposite, low, most)
+        unknown = b.fcmp_ordered("<", self.v.number(1.0), self.v.number(0.0))
+        return unknown, unknown
 
     def _quotient(self, above: Interval, below: Interval) -> Interval:
         b, zero = self.b, self.v.number(0.0)

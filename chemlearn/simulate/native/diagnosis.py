@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chemlearn.errors import SimulationError
-from chemlearn.expression import compile_expressions, symbols
+from chemlearn.expression import compile_expressions, substitute, symbols
 from chemlearn.model import Model
 from chemlearn.simulate.native.laws import Plan, Prepared
 
@@ -25,6 +25,8 @@ class Diagnosis:
 
     def __init__(self, model: Model, prepared: Prepared, plan: Plan, constants: np.ndarray) -> None:
         self.origin, self.plan, self.constants = model.origin, plan, constants
+        moved = {f"T{j}": tree for j, tree in enumerate(plan.moved)}
+        self.laws = [substitute(law, moved) for law in plan.laws]
         self.species = model.network.species
         self.names = [model.network.reactions[i].name for i in prepared.order]
 
@@ -34,7 +36,7 @@ class Diagnosis:
         names = [f"X{i}" for i in range(plan.n_species)]
         names += [f"K{i}" for i in range(plan.n_constants)] + [f"D{i}" for i in range(plan.n_drives)]
         with np.errstate(all="ignore"):
-            values = compile_expressions(plan.laws, names)([*at.amounts, *self.constants, *at.drives])
+            values = compile_expressions(self.laws, names)([*at.amounts, *self.constants, *at.drives])
         return np.array(values, float)
 
     def broken(self, now: Situation, later: Situation) -> SimulationError:

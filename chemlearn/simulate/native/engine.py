@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from importlib.metadata import version
 from threading import Event
 from time import perf_counter
@@ -12,16 +13,17 @@ from typing import Any
 import numpy as np
 
 from chemlearn.errors import SimulationError
-from chemlearn.expression import TIME, Expr, compile_expressions, derivative, symbols
+from chemlearn.expression import TIME, ZERO, Expr, compile_expressions, derivative, symbols
 from chemlearn.model import Model
 from chemlearn.network import Network
 from chemlearn.signal import Piece, Signal
 from chemlearn.simulate.arguments import has_ramps
+from chemlearn.simulate.native.changes import layout_of
 from chemlearn.simulate.native.compiled import compiled
 from chemlearn.simulate.native.diagnosis import Diagnosis, Situation
 from chemlearn.simulate.native.laws import Prepared
 from chemlearn.simulate.native.layout import LANES, Word
-from chemlearn.simulate.native.loop import layout_of
+from chemlearn.simulate.native.ramps import cut, ranges
 from chemlearn.simulate.native.streams import streams
 from chemlearn.simulate.reduce import Column
 
@@ -100,19 +102,32 @@ class Run:
                 f"{model.origin}: propensities that are not linear in {model.input} cannot be integrated "
                 f"along its ramps; give the signal as constant steps, signal.staircase(200)"
             )
+        self.initial = np.array([amounts[name] for name in self.network.species], float)
         self.constants = self._values(prepared.constants, self.network.constants)
-        self.pieces = self._pieces(prepared.drives, ramped)
+        self.pieces = self._pieces(prepared, ramped)
         self.plan = prepared.plan(
             self._possibly_negative(len(prepared.drives), ramped),
             counted=firings,
             integrated=propensity_integrals,
             logged=logged,
         )
-        self.initial = np.zeros(layout_of(self.plan).nothing)
-        self.initial[: len(self.network.species)] = [amounts[name] for name in self.network.species]
+        rows = layout_of(self.plan).nothing  # whatever else stands among the amounts starts from 0
+        self.initial = np.append(self.initial, np.zeros(rows - len(self.initial)))
+        self.prepared = prepared
         self.code = compiled(self.plan)
         self.diagnosis = Diagnosis(model, prepared, self.plan, self.constants)
         self.columns = _columns(self.network, firings, propensity_integrals)
+
+    @property
+    def method(self) -> str:
+        """How waiting times are drawn, and for which reactions."""
+        names = [self.network.reactions[i].name for i in self.prepared.order]
+        moving = names[self.plan.first_driven :]
+        if not moving:
+            return "exact: every propensity is constant between firings and knots of the signal"
+        how = "thinning under a proven bound" if self.plan.thinned else "integrated hazard in closed form"
+        held = ", ".join(names[: self.plan.first_driven]) or "none"
+        return f"exact: {how} along ramps for {', '.join(moving)}; constant between firings: {held}"
 
     def blocks(self, trajectories: int, workers: int) -> list[range]:
         bytes_each = 8 * len(self.times) * max(1, len(self.columns))
@@ -140,13 +155,19 @@ class Run:
         shape = np.broadcast_shapes(*(np.shape(v) for v in (*values, *constants.values())))
         return np.array([np.broadcast_to(v, shape) for v in values], float).reshape(len(trees), *shape)
 
-    def _pieces(self, drives: Sequence[Expr], ramped: bool) -> np.ndarray:
-        """One row per straight piece of the signal: stop, start, D0.., and G0.. where it has ramps."""
+    def _pieces(self, prepared: Prepared, ramped: bool) -> np.ndarray:
+        """One row per straight piece of the signal: stop, start, D0.., and G0.. where it has ramps.
+
+        Where laws are not affine in the input, pieces are short, and bounds of T0.. follow.
+        """
         if self.signal is None or self.input is None:
             return np.array([[math.inf, 0.0]])
         end = float(self.times[-1])
         pieces = list(self.signal.pieces(0.0, end)) or [Piece(0.0, math.inf, float(self.signal(0.0)), 0.0)]
         table = np.array(pieces)  # start, stop, value, slope
+        if prepared.thinned:
+            return self._bounded(table[:, [1, 0, 2, 3]], prepared)
+        drives = prepared.drives
         constants = {**self.network.constants, self.input: table[:, 2]}
         rows = [table[:, 1], table[:, 0], *self._values(drives, constants)]
         if ramped:
@@ -154,6 +175,26 @@ class Run:
             lengths = np.nan_to_num(table[:, 1] - table[:, 0], posinf=0.0)
             rows += [_kept_from_crossing(d, g, lengths) for d, g in zip(rows[2:], rises, strict=True)]
         return np.ascontiguousarray(np.column_stack(rows))
+
+    def _bounded(self, pieces: np.ndarray, prepared: Prepared) -> np.ndarray:
+        """Rows for thinning: stop, start, input, its slope, then the least and the greatest T0.. ."""
+        constants, input = self.network.constants, str(self.input)
+        names = [f"X{i}" for i in range(len(self.initial))] + [f"K{i}" for i in range(len(self.constants))]
+        total = compile_expressions(
+            [reduce(Expr.__add__, prepared.laws, ZERO)],
+            [*names, *(f"T{j}" for j in range(len(prepared.moved)))],
+        )
+
+        def values(levels: np.ndarray) -> np.ndarray:
+            return self._values(prepared.moved, {**constants, input: levels})
+
+        def firings(moved: np.ndarray) -> np.ndarray:
+            return np.broadcast_to(total([*self.initial, *self.constants, *moved])[0], moved.shape[1:])
+
+        short = cut(pieces, values, firings)
+        lengths = np.nan_to_num(short[:, 0] - short[:, 1], posinf=0.0)
+        short[:, 3] = _kept_from_crossing(short[:, 2], short[:, 3], lengths)
+        return np.ascontiguousarray(np.hstack([short, *ranges(prepared.moved, input, constants, short)]))
 
     def _possibly_negative(self, n_drives: int, ramped: bool) -> frozenset[str]:
         """Names of the K and D that are below 0 or unknown anywhere in this run."""
@@ -164,6 +205,8 @@ class Run:
             end = begin + (length * self.pieces[:, 2 + n_drives + j] if ramped else 0.0)
             size = float(np.abs(begin).max())
             least[f"D{j}"] = float(np.minimum(begin, end).min()) + 1e-12 * size  # a ramp's end is rounded
+        bounds = self.pieces[:, 2 + (1 + ramped) * n_drives :]
+        least |= {f"T{j}": low for j, low in enumerate(bounds[:, : bounds.shape[1] // 2].min(axis=0))}
         return frozenset(name for name, value in least.items() if not value >= 0)
 
     def _add_rules(self, counts: np.ndarray) -> None:
@@ -278,10 +321,11 @@ class Lanes:
 def _kept_from_crossing(values: np.ndarray, slopes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Slopes with which rounding does not carry a value past 0 at the end of a ramp that ends at 0."""
     slopes = slopes.copy()
-    for _ in range(20):
+    for attempt in range(20):
         ends = values + slopes * lengths  # as the machine code computes it; in between it is monotonic
         crossing = (ends * values < 0) & (np.abs(ends) < 1e-12 * np.abs(values))
-        slopes[crossing] = np.nextafter(slopes[crossing], 0.0)
+        straight = slopes[crossing] if attempt else -values[crossing] / lengths[crossing]
+        slopes[crossing] = np.nextafter(straight, 0.0)
     return slopes
 
 

@@ -1,9 +1,10 @@
 """Rate laws made ready for the hot loop: what is constant taken out, what must be watched found.
 
-In a prepared law only three kinds of names are left: ``X0, X1, ...`` are amounts, ``K0, K1, ...`` what
-depends on constants only (computed once per run) and ``D0, D1, ...`` what depends on the input and constants
-only (computed once per straight piece of the signal). A plan holds no values, so that all parameter values
-share its machine code.
+In a prepared law only four kinds of names are left: ``X0, X1, ...`` are amounts, ``K0, K1, ...`` what
+depends on constants only (computed once per run), ``D0, D1, ...`` what depends on the input and constants
+only and is affine along every piece of the signal (computed once per piece), and ``T0, T1, ...`` what depends
+on them in any other way (bounded once per piece, computed where that is not enough). A plan holds no values,
+so that all parameter values share its machine code.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import filterfalse
 
 from chemlearn.expression import (
     ONE,
@@ -53,6 +55,10 @@ class Plan:
         Whether it then moves a law that is not affine in it, so that waiting times come from thinning.
     order : tuple of int
         The reactions' numbers in the network.
+    moved : tuple of Expr
+        What T0, T1, ... are, in K and D0, the input itself.
+    negative : frozenset of str
+        The K and T that can be negative; needed where laws are bounded.
     counted, integrated : bool
         Whether firings of every reaction of the network are counted, and propensities integrated over time.
     logged : bool
@@ -70,6 +76,8 @@ class Plan:
     ramped: bool
     thinned: bool
     order: tuple[int, ...] = ()
+    moved: tuple[Expr, ...] = ()
+    negative: frozenset[str] = frozenset()
     counted: bool = False
     integrated: bool = False
     logged: bool = False
@@ -77,7 +85,10 @@ class Plan:
     @property
     def first_driven(self) -> int:
         """The first reaction that a ramp moves."""
-        return next((i for i, slope in enumerate(self.slopes) if slope != ZERO), len(self.slopes))
+        moving = (
+            slope != ZERO or _kinds(law, "T") for slope, law in zip(self.slopes, self.laws, strict=True)
+        )
+        return next((i for i, moves in enumerate(moving) if moves), len(self.laws))
 
 
 class Prepared:
@@ -97,8 +108,8 @@ class Prepared:
     ----------
     laws : list of Expr
         In the order of ``order``, the reactions' numbers in the network.
-    constants, drives : list of Expr
-        What K0, K1, ... and D0, D1, ... stand for, in names of the network.
+    constants, drives, moved : list of Expr
+        What K0, K1, ..., D0, D1, ... and T0, T1, ... stand for, in names of the network.
     """
 
     def __init__(self, network: Network, input: str | None, ramped: bool, *, every: bool = False) -> None:
@@ -106,12 +117,14 @@ class Prepared:
         self.thinned = ramped and not all(is_affine(r.law, input or "") for r in network.reactions)
         self.places = {name: symbol(f"X{i}") for i, name in enumerate(network.species)}
         self.constants: list[Expr] = []
-        self.drives: list[Expr] = []
+        self.drives: list[Expr] = [symbol(input)] if self.thinned and input else []
+        self.moved: list[Expr] = []
         prepared = [self._prepare(r.law) for r in network.reactions]
         # those that change nothing would only take time
         changing = [i for i in range(len(prepared)) if every or self._change(i)]
-        self.order = sorted(changing, key=lambda i: _kinds(prepared[i], "D"))
+        self.order = sorted(changing, key=lambda i: _kinds(prepared[i], "T" if self.thinned else "D"))
         self.laws = [prepared[i] for i in self.order]
+        self.exact = tuple(self._of_input(tree) for tree in self.moved)  # may hold further constants
 
     def plan(self, negative: frozenset[str], **recorded: bool) -> Plan:
         """The plan for a run in which the named K and D can be negative; ``recorded`` beside the amounts."""
@@ -130,6 +143,8 @@ class Prepared:
             watched=watched,
             short=short,
             n_species=len(self.network.species),
+            moved=self.exact,
+            negative=negative if self.thinned else frozenset(),
             n_constants=len(self.constants),
             n_drives=len(self.drives),
             ramped=self.ramped,
@@ -151,7 +166,7 @@ class Prepared:
     def _prepare(self, tree: Expr) -> Expr:
         if tree.op == "number":
             return tree
-        if not symbols(tree) & self.places.keys() and self._is_straight(tree):
+        if not symbols(tree) & self.places.keys():
             return self._held(tree)
         if tree.op == "symbol":
             return self.places[tree.name]
@@ -162,27 +177,31 @@ class Prepared:
     def _product(self, tree: Expr) -> Expr:
         """A product of one held factor and of other factors, over the other divisors."""
         above, below = factors(tree)
-        held = reduce(Expr.__mul__, filter(self._can_be_held, above), ONE)
-        held = reduce(Expr.__truediv__, filter(self._can_be_held, below), held)
-        parts = [self._prepare(f) for f in above if not self._can_be_held(f)]
-        divisors = [self._prepare(f) for f in below if not self._can_be_held(f)]
+        held = reduce(Expr.__mul__, filterfalse(self._has_species, above), ONE)
+        held = reduce(Expr.__truediv__, filterfalse(self._has_species, below), held)
+        parts = [self._prepare(f) for f in above if self._has_species(f)]
+        divisors = [self._prepare(f) for f in below if self._has_species(f)]
         if held != ONE or not parts:
             parts.insert(0, self._held(held))
         product = reduce(Expr.__mul__, parts)
         return product / reduce(Expr.__mul__, divisors) if divisors else product
 
-    def _can_be_held(self, factor: Expr) -> bool:
-        """Whether a factor of a product may be taken out, beside any others that may."""
-        names = symbols(factor)
-        return not names & self.places.keys() and not (self.thinned and self.input in names)
+    def _has_species(self, tree: Expr) -> bool:
+        return bool(symbols(tree) & self.places.keys())
 
-    def _is_straight(self, tree: Expr) -> bool:
-        """Whether what is held of a tree without species at the ends of a ramp tells it all in between."""
-        return not self.thinned or is_affine(tree, self.input or "")
+    def _of_input(self, tree: Expr) -> Expr:
+        """A tree of the input and constants, in K and D0."""
+        if self.input not in symbols(tree):
+            return tree if tree.op == "number" else self._held(tree)
+        if tree.op == "symbol":
+            return symbol("D0")
+        return operation(tree.op, [self._of_input(a) for a in tree.args])
 
     def _held(self, tree: Expr) -> Expr:
         """The name that stands for a tree without species."""
-        kind, known = ("D", self.drives) if self.input in symbols(tree) else ("K", self.constants)
+        kind, known = "K", self.constants
+        if self.input in symbols(tree):
+            kind, known = ("T", self.moved) if self.thinned else ("D", self.drives)
         if tree not in known:
             known.append(tree)
         return symbol(f"{kind}{known.index(tree)}")

@@ -47,8 +47,10 @@ class Layout:
     n_species, n_drives : int
     n_counted, n_integrated : int
         Reactions whose firings are counted, and whose propensities are integrated.
-    ramped, thinned : bool
+    ramped : bool
         As in :class:`~chemlearn.simulate.native.laws.Plan`.
+    n_moved : int
+        Of T0, T1, ...
     """
 
     n_species: int
@@ -56,7 +58,7 @@ class Layout:
     n_counted: int
     n_integrated: int
     ramped: bool
-    thinned: bool
+    n_moved: int = 0
 
     @property
     def counted(self) -> int:
@@ -104,8 +106,23 @@ class Layout:
         return self.drives + self.n_drives
 
     @property
-    def time(self) -> int:
+    def lows(self) -> int:
+        """Least T0, T1, ... on the piece."""
         return self.slopes + (self.n_drives if self.ramped else 0)
+
+    @property
+    def highs(self) -> int:
+        """Greatest T0, T1, ... on the piece."""
+        return self.lows + self.n_moved
+
+    @property
+    def n_piece(self) -> int:
+        """Rows from ``drives`` on that every piece of the signal brings along."""
+        return self.highs + self.n_moved - self.drives
+
+    @property
+    def time(self) -> int:
+        return self.highs + self.n_moved
 
     @property
     def attention(self) -> int:
@@ -153,10 +170,5 @@ class Layout:
         return self.time + 12
 
     @property
-    def window(self) -> int:
-        """How far ahead the propensities are bounded; no row without thinning."""
-        return self.time + 13
-
-    @property
     def n_rows(self) -> int:
-        return self.time + 13 + self.thinned
+        return self.time + 13

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from chemlearn.simulate.native.changes import nothing_fires, stride
 from chemlearn.simulate.native.engine import Lanes, Run, aligned
 from chemlearn.simulate.native.layout import LANES, LOG_ROWS, Word
-from chemlearn.simulate.native.loop import nothing_fires, stride
 from chemlearn.simulate.native.streams import streams
 
 _SWEEPS = 4096  # between two looks at the log, which is emptied then

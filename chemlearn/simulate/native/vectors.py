@@ -21,7 +21,7 @@ DOUBLE, INT, BIT = ir.DoubleType(), ir.IntType(64), ir.IntType(1)
 
 #: R in ln((1+q)/(1−q)) = 2q + q³ R(q²) for |q| ≤ (√2 − 1)/(√2 + 1), by interpolation at Chebyshev points;
 #: the error is below 3e-17 of the logarithm, so rounding decides
-_LOG_SERIES = (
+LOG_SERIES = (
     0.6666666666666667,
     0.3999999999990827,
     0.28571428622706074,
@@ -30,11 +30,14 @@ _LOG_SERIES = (
     0.153330105815374,
     0.14599268784368696,
 )
+_EXP_SERIES = tuple(1.0 / math.factorial(k) for k in range(14))  # for |r| ≤ ln 2 / 2; the rest is 4e-18
+_LN2_HIGH = 0.6931467056274414  # ln 2 to 20 bits, so that its product with a small whole number is exact
+_LN2_LOW = 4.7493250390316726e-07  # the rest of it
 _EXPONENT = 0x3FF0000000000000  # bits of 1.0
-_SQRT2 = int(np.float64(math.sqrt(2)).view(np.int64))
+_ROUNDER = 1.5 * 2.0**52  # a sum with it is rounded to a whole number, whose bits it ends with
+_ROUNDER_BITS = int(np.float64(_ROUNDER).view(np.int64))
+SQRT2 = int(np.float64(math.sqrt(2)).view(np.int64))
 _INTRINSICS = {
-    "exp": "exp",
-    "ln": "log",
     "log10": "log10",
     "sqrt": "sqrt",
     "abs": "fabs",
@@ -63,6 +66,9 @@ class Vectors:
 
     def number(self, value: float) -> ir.Constant:
         return ir.Constant(self.doubles, [float(value)] * self.width)
+
+    def truth(self, value: bool) -> ir.Constant:
+        return ir.Constant(self.bits, [value] * self.width)
 
     def whole(self, value: int) -> ir.Constant:
         return ir.Constant(self.ints, [value] * self.width)
@@ -121,16 +127,64 @@ class Vectors:
         """
         b = self.builder
         bits = b.bitcast(x, self.ints)
-        k = b.lshr(b.sub(self.whole(_SQRT2), bits), self.whole(52))
+        k = b.lshr(b.sub(self.whole(SQRT2), bits), self.whole(52))
         m = b.bitcast(b.add(bits, b.shl(k, self.whole(52))), self.doubles)
         # k as a double without a conversion instruction, which narrower vector units do not have
         counted = b.bitcast(b.or_(k, self.whole(0x4330000000000000)), self.doubles)
         halvings = b.fsub(counted, self.number(2.0**52))
         q = b.fdiv(b.fsub(m, self.number(1.0)), b.fadd(m, self.number(1.0)))
         z = b.fmul(q, q)
-        rest = b.fmul(b.fmul(q, z), self.polynomial(z, _LOG_SERIES))
+        rest = b.fmul(b.fmul(q, z), self.polynomial(z, LOG_SERIES))
         log_m = b.fadd(b.fadd(q, q), rest)
         return b.fsub(b.fmul(halvings, self.number(math.log(2.0))), log_m)
+
+    def exp(self, x: Any) -> Any:
+        """eˣ = 2ⁿ eʳ with whole n and |r| ≤ ln 2 / 2, to two units in the last place."""
+        b = self.builder
+        inside = self.intrinsic("maxnum", x, self.number(-750.0))
+        inside = self.intrinsic("minnum", inside, self.number(710.0))
+        shifted = b.fadd(b.fmul(inside, self.number(1.0 / math.log(2))), self.number(_ROUNDER))
+        n = b.fsub(shifted, self.number(_ROUNDER))
+        whole = b.sub(b.bitcast(shifted, self.ints), self.whole(_ROUNDER_BITS))
+        rest = b.fsub(inside, b.fmul(n, self.number(_LN2_HIGH)))
+        value = self.polynomial(b.fsub(rest, b.fmul(n, self.number(_LN2_LOW))), _EXP_SERIES)
+        half = b.ashr(whole, self.whole(1))
+        for part in (half, b.sub(whole, half)):  # in two steps, as 2ⁿ itself may be too small or too large
+            scale = b.shl(b.add(part, self.whole(1023)), self.whole(52))
+            value = b.fmul(value, b.bitcast(scale, self.doubles))
+        return b.select(b.fcmp_unordered("uno", x, x), x, value)
+
+    def log(self, x: Any) -> Any:
+        """ln x = k ln 2 + ln m with m between √½ and √2, to two units in the last place."""
+        b = self.builder
+        subnormal = b.fcmp_ordered("<", x, self.number(2.0**-1022))
+        scaled = b.select(subnormal, b.fmul(x, self.number(2.0**54)), x)
+        bits = b.bitcast(scaled, self.ints)
+        k = b.ashr(b.sub(bits, self.whole(SQRT2 - (1 << 52))), self.whole(52))
+        m = b.bitcast(b.sub(bits, b.shl(k, self.whole(52))), self.doubles)
+        doubled = b.bitcast(b.add(k, self.whole(_ROUNDER_BITS)), self.doubles)
+        n = b.fsub(
+            b.fsub(doubled, self.number(_ROUNDER)), b.select(subnormal, *map(self.number, (54.0, 0.0)))
+        )
+        q = b.fdiv(b.fsub(m, self.number(1.0)), b.fadd(m, self.number(1.0)))
+        z = b.fmul(q, q)
+        rest = b.fmul(b.fmul(q, z), self.polynomial(z, LOG_SERIES))
+        low = b.fadd(b.fadd(q, q), b.fadd(rest, b.fmul(n, self.number(_LN2_LOW))))
+        value = b.fadd(b.fmul(n, self.number(_LN2_HIGH)), low)
+        value = b.select(b.fcmp_ordered("==", x, self.number(math.inf)), x, value)
+        value = b.select(b.fcmp_ordered("==", x, self.number(0.0)), self.number(-math.inf), value)
+        return b.select(b.fcmp_unordered("<", x, self.number(0.0)), self.number(math.nan), value)
+
+    def power(self, x: Any, y: Any) -> Any:
+        """xʸ = e^(y ln |x|), to |y ln x| units in the last place; 1 for y = 0, and as C has it for x < 0."""
+        b = self.builder
+        value = self.exp(b.fmul(y, self.log(self.intrinsic("fabs", x))))
+        half = b.fmul(y, self.number(0.5))
+        odd = b.fcmp_ordered("!=", self.intrinsic("floor", half), half)
+        whole = b.fcmp_ordered("==", self.intrinsic("floor", y), y)
+        below = b.select(whole, b.select(odd, b.fneg(value), value), self.number(math.nan))
+        value = b.select(b.fcmp_ordered("<", x, self.number(0.0)), below, value)
+        return b.select(b.fcmp_ordered("==", y, self.number(0.0)), self.number(1.0), value)
 
 
 class Formulas:
@@ -198,6 +252,8 @@ class Formulas:
 
     def applied(self, name: str, *args: Any) -> Any:
         """A function by its name in :data:`chemlearn.expression.FUNCTIONS`."""
+        if name in ("exp", "ln"):
+            return (self.vectors.exp if name == "exp" else self.vectors.log)(*args)
         return self.vectors.intrinsic(_INTRINSICS[name], *args)
 
     def power(self, x: Any, exponent: Expr) -> Any:
@@ -212,7 +268,7 @@ class Formulas:
         if value == int(value) and abs(value) <= _LARGEST_PRODUCT:
             power = self._product(x, int(abs(value)))
             return power if value > 0 else b.fdiv(v.number(1.0), power)
-        return v.intrinsic("pow", x, v.number(value))
+        return v.power(x, v.number(value))
 
     def _product(self, x: Any, times: int) -> Any:
         """x to a whole power by repeated squaring."""
@@ -230,7 +286,7 @@ class Formulas:
         v, b = self.vectors, self.vectors.builder
         y = self(exponent)
         if not exponent.name.startswith("K"):
-            return v.intrinsic("pow", x, y)
+            return v.power(x, y)
         scalar = b.extract_element(y, ir.Constant(ir.IntType(32), 0))  # the same in all lanes
         bounded = b.and_(
             b.fcmp_ordered(">=", scalar, DOUBLE(0.0)),
@@ -242,7 +298,7 @@ class Formulas:
             with multiply:
                 product, multiplied = self._counted_product(x, count)
             with general:
-                power, other = v.intrinsic("pow", x, y), b.block
+                power, other = v.power(x, y), b.block
         result = b.phi(v.doubles)
         result.add_incoming(product, multiplied)
         result.add_incoming(power, other)
