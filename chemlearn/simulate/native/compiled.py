@@ -11,9 +11,9 @@ from typing import Any
 from llvmlite import binding, ir
 
 from chemlearn.simulate.native.laws import Plan
-from chemlearn.simulate.native.loop import build_module
+from chemlearn.simulate.native.loop import WIDE, build_module
 
-_compiling = Lock()  # LLVM's own set-up is not made for several threads
+compiling = Lock()  # LLVM's own set-up is not made for several threads
 
 
 class Compiled:
@@ -22,8 +22,8 @@ class Compiled:
     Calling it with the address of a run's words releases Python's global lock while the loop runs.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._compile(build_module(plan))
+    def __init__(self, plan: Plan, width: int = WIDE) -> None:
+        self._compile(build_module(plan, width))
 
     @classmethod
     def of_module(cls, module: ir.Module) -> Compiled:
@@ -46,14 +46,14 @@ class Compiled:
 
 
 @lru_cache(maxsize=64)
-def _compiled(plan: Plan) -> Compiled:
-    return Compiled(plan)
+def _compiled(plan: Plan, width: int) -> Compiled:
+    return Compiled(plan, width)
 
 
-def compiled(plan: Plan) -> Compiled:
+def compiled(plan: Plan, width: int = WIDE) -> Compiled:
     """The machine code of a plan, from memory where it has been made before."""
-    with _compiling:
-        return _compiled(plan)
+    with compiling:
+        return _compiled(plan, width)
 
 
 def _machine() -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import reduce
+from functools import cached_property, reduce
 from importlib.metadata import version
 from threading import Event
 from time import perf_counter
@@ -19,10 +19,11 @@ from chemlearn.network import Network
 from chemlearn.signal import Piece, Signal
 from chemlearn.simulate.arguments import has_ramps
 from chemlearn.simulate.native.changes import layout_of
-from chemlearn.simulate.native.compiled import compiled
+from chemlearn.simulate.native.compiled import Compiled, compiled
 from chemlearn.simulate.native.diagnosis import Diagnosis, Situation
 from chemlearn.simulate.native.laws import Prepared
 from chemlearn.simulate.native.layout import LANES, Word
+from chemlearn.simulate.native.loop import NARROW
 from chemlearn.simulate.native.ramps import cut, ranges
 from chemlearn.simulate.native.streams import streams
 from chemlearn.simulate.reduce import Column
@@ -31,6 +32,7 @@ MOST_STEPS = 10**12  #: of one trajectory: hours of firing
 _STRETCH = 0.02  # seconds of machine code between two looks at Ctrl-C
 _BLOCK_BYTES = 2**26  # of results in one block
 _LARGEST_BLOCK = 4096
+_FEW = 2  # trajectories that are faster one after the other
 
 
 class Run:
@@ -114,9 +116,19 @@ class Run:
         rows = layout_of(self.plan).nothing  # whatever else stands among the amounts starts from 0
         self.initial = np.append(self.initial, np.zeros(rows - len(self.initial)))
         self.prepared = prepared
-        self.code = compiled(self.plan)
         self.diagnosis = Diagnosis(model, prepared, self.plan, self.constants)
         self.columns = _columns(self.network, firings, propensity_integrals)
+
+    @cached_property
+    def code(self) -> Compiled:
+        """For vectors of lanes."""
+        return compiled(self.plan)
+
+    def code_for(self, trajectories: int) -> Compiled:
+        """For a few trajectories narrow code, unless the other has been made: both give the same."""
+        if trajectories <= _FEW and "code" not in self.__dict__:
+            return compiled(self.plan, NARROW)
+        return self.code
 
     @property
     def method(self) -> str:
@@ -240,7 +252,7 @@ class Lanes:
     """One block at work: the memory that the machine code reads and writes."""
 
     def __init__(self, run: Run, counts: np.ndarray, seeds: np.ndarray) -> None:
-        self.run, self.layout = run, layout_of(run.plan)
+        self.run, self.layout, self.code = run, layout_of(run.plan), run.code_for(len(counts))
         self.worked: list[tuple[float, float]] = [(0.0, 0.0)]  # sweeps made, and seconds that they took
         self.state = aligned(self.layout.n_rows, LANES)
         self.state[:] = 0
@@ -277,7 +289,7 @@ class Lanes:
         layout, words, began = self.layout, self.words, perf_counter()
         before = self.state[[layout.trajectory, layout.time]].copy()
         words[Word.END] = words[Word.SWEEPS] + sweeps
-        self.run.code.call(words.ctypes.data)
+        self.code.call(words.ctypes.data)
         if words[Word.FAILED]:
             raise self._failure(int(words[Word.FAILED]) - 1)
         active = slice(0, int(words[Word.ACTIVE]))

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 
-from chemlearn.simulate.native import step
 from chemlearn.simulate.native.attention import POINTER, Scalars, build_attend, build_tidy
 from chemlearn.simulate.native.changes import change_table, layout_of, nothing_fires
 from chemlearn.simulate.native.laws import Plan
 from chemlearn.simulate.native.layout import Layout, Word
+from chemlearn.simulate.native.step import Step
 from chemlearn.simulate.native.vectors import INT
 
+WIDE = 16  #: lanes in one vector: two registers of 512 bits side by side hide each other's latencies
+NARROW = 1  #: for a trajectory or two, which would leave most lanes of a vector idle
 
-def build_module(plan: Plan) -> ir.Module:
+
+def build_module(plan: Plan, width: int) -> ir.Module:
     """``run(words)``: steps until nothing is left, something failed, or sweep ``Word.END`` is reached."""
     module = ir.Module(name="native")
     layout = layout_of(plan)
     table = change_table(module, plan, layout)
     attend = build_attend(module, layout, nothing_fires(plan))
-    tidy = build_tidy(module, layout)
-    _build_run(module, plan, layout, table, attend, tidy)
+
+    def step(s: Scalars, first: Any, constants: Any) -> None:
+        Step(s, plan, first, width, constants, table, attend).build()
+
+    build_run(module, layout, width, step)
     return module
 
 
-def _build_run(
-    module: ir.Module, plan: Plan, layout: Layout, table: Any, attend: ir.Function, tidy: ir.Function
+def build_run(
+    module: ir.Module, layout: Layout, width: int, step: Callable[[Scalars, Any, Any], None]
 ) -> None:
+    """The loop around one step of a vector of lanes.
+
+    Parameters
+    ----------
+    step : callable
+        Builds a step, called as ``step(scalars, first_lane, constants)``.
+    """
+    tidy = build_tidy(module, layout)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), "run")
     (run,) = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
@@ -47,9 +62,9 @@ def _build_run(
     b.cbranch(b.or_(over, b.or_(empty, failed)), done, sweep)
 
     b.position_at_end(sweep)
-    count = b.udiv(b.add(s.word(Word.ACTIVE), INT(step.WIDTH - 1)), INT(step.WIDTH))
+    count = b.udiv(b.add(s.word(Word.ACTIVE), INT(width - 1)), INT(width))
     with s.counting(count) as number:
-        step.Step(s, plan, b.mul(number, INT(step.WIDTH)), constants, table, attend).build()
+        step(s, b.mul(number, INT(width)), constants)
     s.set_word(Word.SWEEPS, b.add(s.word(Word.SWEEPS), INT(1)))
     failed = b.icmp_signed("!=", s.word(Word.FAILED), INT(0))
     idle = b.icmp_signed("!=", s.word(Word.IDLE), INT(0))

@@ -30,7 +30,6 @@ from chemlearn.simulate.native.laws import Plan, never_negative
 from chemlearn.simulate.native.layout import LANES, LOG_ROWS, Word
 from chemlearn.simulate.native.vectors import BIT, DOUBLE, INT, Formulas, Vectors
 
-WIDTH = 16  # lanes in one vector: two registers of 512 bits side by side hide each other's latencies
 _ROUNDING = 1e-9  # how far below 0, of the total, rounding may take a propensity at the end of a ramp
 
 
@@ -38,19 +37,27 @@ class Step:
     """One step of one vector of lanes, from ``first`` on."""
 
     def __init__(
-        self, scalars: Scalars, plan: Plan, first: Any, constants: Any, table: Any, attend: ir.Function
+        self,
+        scalars: Scalars,
+        plan: Plan,
+        first: Any,
+        width: int,
+        constants: Any,
+        table: Any,
+        attend: ir.Function,
     ) -> None:
         self.s, self.plan, self.first = scalars, plan, first
         self.constants, self.table, self.attend = constants, table, attend
         self.nothing_fires = nothing_fires(plan)
         self.layout, self.b = scalars.layout, scalars.builder
-        self.v = Vectors(self.b, WIDTH)
+        self.width = width
+        self.v = Vectors(self.b, width)
 
     def row(self, number: int, kind: Any = None) -> Any:
-        return self.b.load(self.s.cell(number, self.first), align=8 * WIDTH, typ=kind or self.v.doubles)
+        return self.b.load(self.s.cell(number, self.first), align=8 * self.width, typ=kind or self.v.doubles)
 
     def set_row(self, number: int, value: Any) -> None:
-        self.b.store(value, self.s.cell(number, self.first), align=8 * WIDTH)
+        self.b.store(value, self.s.cell(number, self.first), align=8 * self.width)
 
     def build(self) -> None:
         if self.plan.thinned:
@@ -111,7 +118,7 @@ class Step:
         place = b.add(b.mul(sweep, INT(LOG_ROWS * LANES)), self.first)
         log = s.address(Word.LOG)
         for i, row in enumerate((self.layout.time, self.layout.chosen, self.layout.trajectory)):
-            b.store(self.row(row, self.v.ints), s.at(log, b.add(place, INT(i * LANES))), align=8 * WIDTH)
+            b.store(self.row(row, self.v.ints), s.at(log, b.add(place, INT(i * LANES))), align=8 * self.width)
 
     def _thin(self) -> None:
         """Thinning: candidates at the rate of a bound that holds to the end of the piece; some of them fire.
@@ -172,7 +179,7 @@ class Step:
         before = b.block
         weigh, after = b.append_basic_block("weigh"), b.append_basic_block("weighed")
         open_lanes = b.icmp_unsigned(
-            "!=", b.bitcast(b.not_(certain), ir.IntType(WIDTH)), ir.IntType(WIDTH)(0)
+            "!=", b.bitcast(b.not_(certain), ir.IntType(self.width)), ir.IntType(self.width)(0)
         )
         b.cbranch(open_lanes, weigh, after)
         b.position_at_end(weigh)
@@ -302,9 +309,9 @@ class Step:
         each, after = b.append_basic_block("attend"), b.append_basic_block("fire")
         # lanes past the last one in use step along, unheard
         used = b.sub(self.s.word(Word.ACTIVE), self.first)
-        all_used = b.icmp_signed(">=", used, INT(WIDTH))
+        all_used = b.icmp_signed(">=", used, INT(self.width))
         in_use = b.select(all_used, INT(-1), b.sub(b.shl(INT(1), used), INT(1)))
-        wide = b.and_(b.zext(b.bitcast(due, ir.IntType(WIDTH)), INT), in_use)
+        wide = b.and_(b.zext(b.bitcast(due, ir.IntType(self.width)), INT), in_use)
         b.cbranch(b.icmp_unsigned("==", wide, INT(0)), after, each)
         b.position_at_end(each)
         left = b.phi(INT)
@@ -319,7 +326,7 @@ class Step:
     def _fire(self) -> None:
         """Change the amounts of every lane by the reaction that was chosen for it."""
         b, s = self.b, self.s
-        for k in range(WIDTH):
+        for k in range(self.width):
             lane = b.add(self.first, INT(k))
             entry = s.at(self.table, s.get(self.layout.chosen, lane, INT))
             for c in range(most_changes(self.plan)):
