@@ -11,7 +11,7 @@ import xarray as xr
 
 from chemlearn.model import Model
 from chemlearn.signal import Signal
-from chemlearn.simulate.provenance import annotated, dataset
+from chemlearn.simulate.provenance import annotated, dataset, driven
 from chemlearn.simulate.reduce import Column, Reduction
 
 
@@ -101,7 +101,7 @@ class Reduced:
             self._merge(*self.waiting.pop(start))
         if self.state is None:
             return None
-        variables: dict[str, Any] = {}
+        variables: dict[str, Any] = driven(model, times, signal)
         coordinates: dict[str, Any] = {"time": ("time", times, {"units": "time unit of the model"})}
         for reduction, state in zip(self.reductions, self.state, strict=True):
             more, also = reduction.variables(state, self.columns)

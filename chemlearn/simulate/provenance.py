@@ -46,15 +46,20 @@ def dataset(
             np.full(values.shape[:-1], amount),
             {"units": "as in the model", "role": "boundary"},
         )
-    if model.input in model.network.constants:
-        level = (
-            signal(times) if signal is not None else np.full(len(times), model.network.constants[model.input])
-        )
-        variables[model.input] = (("time",), level, {"role": "input", "units": "as in the model"})
+    variables |= driven(model, times, signal)
     coordinates = {"time": ("time", times, {"units": "time unit of the model"})}
     if values.ndim == 3:
         coordinates["trajectory"] = ("trajectory", np.arange(len(values)), {})
     return xr.Dataset(variables, coordinates, {**annotated(model, signal), **how})
+
+
+def driven(model: Model, times: np.ndarray, signal: Signal | None) -> dict[str, Any]:
+    """The input's course, as a variable of a Dataset; nothing for a model without one."""
+    if model.input not in model.network.constants:
+        return {}
+    held = model.network.constants[model.input]
+    level = np.full(len(times), held) if signal is None else signal(times)
+    return {model.input: (("time",), level, {"role": "input", "units": "as in the model"})}
 
 
 def annotated(model: Model, signal: Signal | None) -> dict[str, Any]:
