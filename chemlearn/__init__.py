@@ -49,6 +49,9 @@ if TYPE_CHECKING:
         simulate_paths,
         simulate_ssa,
     )
+    from chemlearn.sweeps.merge import merge_sweep
+    from chemlearn.sweeps.results import load_sweep
+    from chemlearn.sweeps.sweep import SweepInterrupted, sweep
     from chemlearn.update import threshold, thresholded, update_curve
     from chemlearn.verdict import Verdict
 
@@ -70,6 +73,9 @@ _HOMES = {
     "signal": "Signal",
     "simulate": "EnsembleInterrupted Histogram Quantiles load repeat save simulate_ode simulate_paths "
     "simulate_ssa",
+    "sweeps.merge": "merge_sweep",
+    "sweeps.results": "load_sweep",
+    "sweeps.sweep": "SweepInterrupted sweep",
     "update": "threshold thresholded update_curve",
     "verdict": "Verdict",
 }
@@ -94,6 +100,7 @@ __all__ = [
     "Settings",
     "Signal",
     "SimulationError",
+    "SweepInterrupted",
     "UpdateCurve",
     "Verdict",
     "WorkingRange",
@@ -107,6 +114,8 @@ __all__ = [
     "linear_kernel",
     "linear_range",
     "load",
+    "load_sweep",
+    "merge_sweep",
     "output_sd",
     "periodic_response",
     "repeat",
@@ -119,6 +128,7 @@ __all__ = [
     "step_kernel",
     "step_response",
     "stochastic_curve",
+    "sweep",
     "threshold",
     "thresholded",
     "update_curve",

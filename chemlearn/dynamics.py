@@ -51,6 +51,7 @@ class Dynamics:
     def __init__(self, network: Network, input: str, output: str) -> None:
         self.network, self.input, self.output_name = network, input, output
         self.variables = network.variables
+        self._rests: dict[float, Array] = {}  # steady states from the initial amounts, by input level
         self.columns: list[Expr] = [r.law for r in network.reactions] + list(network.rates_of.values())
         self.output_tree = network.value_of(output)
         _refuse(network, [*self.columns, self.output_tree])
@@ -208,12 +209,18 @@ class Dynamics:
         ConvergenceError
             When it settles nowhere, or on a point that is not stable.
         """
-        x = np.array(self.initial if start is None else start, dtype=float)
+        if start is not None:
+            return self._settled(s, np.array(start, dtype=float), _NEIGHBOUR_RADIUS)
+        if s not in self._rests:  # asked for again and again: by the kernel, the dissipation, the output
+            self._rests[s] = self._settled(s, np.array(self.initial, dtype=float), _NEWTON_RADIUS)
+        return self._rests[s].copy()
+
+    def _settled(self, s: float, x: Array, radius: float) -> Array:
+        """The steady state that is reached from x; Newton's iteration takes over within a radius."""
         if not len(self.core):
             return x
         scale = float(np.max(np.abs(x[self.core]), initial=1.0))
         solver = self._relaxation(x, s)
-        radius = _NEWTON_RADIUS if start is None else _NEIGHBOUR_RADIUS
         for _ in range(_MAX_STEPS):
             if self._newton_step(x, s, scale)[1] < radius:
                 polished = self._polish(x, s, scale)

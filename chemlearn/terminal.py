@@ -6,7 +6,10 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
+
+_SILENCE = 30.0  # seconds after which a line is due where nobody watches
 
 
 def table(rows: list[tuple[str, str]], title: str = "") -> None:
@@ -58,3 +61,32 @@ def progress() -> tuple[Callable[[str, int, int], None], Callable[[], None]]:
         bar.update(tasks[what], completed=done, total=wanted)
 
     return show, bar.stop
+
+
+def bar(what: str) -> tuple[Callable[[int, int, str], None], Callable[[], None]]:
+    """How one long piece of work is reported, as ``show(done, total, words)``, and how reporting ends.
+
+    A bar that is drawn anew on a terminal; elsewhere a line for every tenth and at least every half minute.
+    """
+    if not sys.stderr.isatty():
+        said: dict[str, float] = {"tenth": -1, "at": -_SILENCE}
+
+        def say(done: int, total: int, words: str) -> None:
+            tenth = 10 * done // max(total, 1)
+            if tenth > said["tenth"] or monotonic() - said["at"] > _SILENCE:
+                said.update(tenth=tenth, at=monotonic())
+                print(words, file=sys.stderr, flush=True)
+
+        return say, lambda: None
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = BarColumn(), TextColumn("{task.description}")
+    drawn = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = drawn.add_task(what, total=None)
+
+    def show(done: int, total: int, words: str) -> None:
+        drawn.start()
+        drawn.update(task, completed=done, total=total, description=words)
+
+    return show, drawn.stop

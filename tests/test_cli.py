@@ -268,7 +268,7 @@ def test_a_bug_keeps_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) ->
 
 def interrupted(folder: Path, words: list[str], when: str) -> tuple[int, str, str]:
     """Run in a process of its own and interrupt it once a line of stderr matches."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
     process = subprocess.Popen(
         [sys.executable, "-m", "chemlearn", *words], cwd=folder, env=environment, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
