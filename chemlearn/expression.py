@@ -212,19 +212,23 @@ def derivative(tree: Expr, name: str) -> Expr:
     raise AssertionError(f"no derivative of {tree.op}")
 
 
-def is_affine(tree: Expr, name: str) -> bool:
-    """Whether the tree is linear or constant in a symbol everywhere; judged by its form, so False may be too
-    strict.
+def is_affine(tree: Expr, *names: str) -> bool:
+    """Whether the tree is linear or constant in symbols together everywhere (no products among them); judged
+    by its form, so False may be too strict.
     """
-    if name not in symbols(tree) or tree.op == "symbol":
+
+    def moves(part: Expr) -> bool:
+        return not symbols(part).isdisjoint(names)
+
+    if not moves(tree) or tree.op == "symbol":
         return True
     if tree.op == "if":
-        return name not in symbols(tree.args[0]) and all(is_affine(a, name) for a in tree.args[1:])
+        return not moves(tree.args[0]) and all(is_affine(a, *names) for a in tree.args[1:])
     if tree.op in ("+", "-"):
-        return all(is_affine(a, name) for a in tree.args)
+        return all(is_affine(a, *names) for a in tree.args)
     if tree.op == "*":
-        return sum(name in symbols(a) for a in tree.args) == 1 and all(is_affine(a, name) for a in tree.args)
-    return tree.op == "/" and name not in symbols(tree.args[1]) and is_affine(tree.args[0], name)
+        return sum(map(moves, tree.args)) == 1 and all(is_affine(a, *names) for a in tree.args)
+    return tree.op == "/" and not moves(tree.args[1]) and is_affine(tree.args[0], *names)
 
 
 # --- as code ------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chemlearn.events import obstacle
 from chemlearn.expression import TIME, is_affine, symbols
 from chemlearn.locate import locate
 from chemlearn.network import Network, Reaction
@@ -102,35 +103,33 @@ def _unreadable(q: _Question) -> Iterator[_Raw]:
 def _values(q: _Question) -> Iterator[_Raw]:
     """Unknown names come out of Antimony as parameters without a value."""
     network = q.network
-    trees = (
-        [r.law for r in network.reactions] + list(network.rates_of.values()) + list(network.rules.values())
-    )
+    trees = [r.law for r in network.reactions] + [tree for e in network.events for tree in e.trees]
+    trees += [*network.rates_of.values(), *network.rules.values()]
     used = frozenset[str]().union(*map(symbols, trees))
     for name, value in network.constants.items():
         if np.isnan(value) and name in used:
             mend = f"write '{name} = ...', or correct its spelling"
             yield "error", False, f"name {name!r}", name, "it has no value", mend
     for name, value in network.initial.items():
-        if np.isnan(value):
+        if np.isnan(value) and name in network.switched:
+            mend = f"write '{name} = ...', its value until an event sets it"
+            yield "error", False, f"name {name!r}", name, "it has no initial value", mend
+        elif np.isnan(value):
             mend = f"write '{name} = 0' or its amount"
             yield "error", False, f"species {name}", name, "it has no initial amount", mend
 
 
 def _continuous(q: _Question) -> Iterator[_Raw]:
     """What changes other than by firing a reaction."""
-    for name in q.network.events:
-        reason = "no engine here fires events exactly between reactions"
-        mend = "run it deterministically, or write a signal for what it switches"
-        yield "error", True, name if " " in name else f"event {name}", name, reason, mend
+    for event in q.network.events:
+        reason = obstacle(event, (TIME,))
+        if reason is not None:
+            mend = "compare something that is linear in time, such as 'time > 10'"
+            yield "error", True, event.place, event.name, reason, mend
     for name in q.network.rates_of:
         reason = "it changes continuously, by a rate rule, not by whole molecules"
         mend = "simulate it deterministically, or write reactions for it"
         yield "error", True, f"variable {name}", name, reason, mend
-    for reaction in q.network.reactions:
-        if TIME in symbols(reaction.law):
-            reason = "its law depends on time itself, which the engines take wrongly between firings"
-            mend = "drive the model by a Signal on its input"
-            yield "error", True, f"reaction {reaction.name}", reaction.name, reason, mend
 
 
 def _amounts(q: _Question) -> Iterator[_Raw]:
@@ -236,13 +235,13 @@ def _signal(q: _Question) -> Iterator[_Raw]:
     for reaction in q.network.reactions:
         if q.input is not None and not is_affine(reaction.law, q.input):
             reason = f"its propensity is not linear in {q.input}"
-            mend = "under a ramp, stochastic engines here need the signal as a staircase (Signal.staircase)"
+            mend = "under a ramp, engines other than native need the signal as a staircase (Signal.staircase)"
             yield "note", True, f"reaction {reaction.name}", reaction.name, reason, mend
 
 
 def _volumes(q: _Question) -> Iterator[_Raw]:
     for compartment in sorted(set(q.network.volumes.values())):
-        size = q.network.constants.get(compartment, 1.0)
+        size = {**q.network.constants, **q.network.initial}.get(compartment, 1.0)
         if size != 1.0:
             reason = f"its size is {size:g}, and its species are read as concentrations"
             mend = "check that every law is meant as amount per time, with amount/size for each species"

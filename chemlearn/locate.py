@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from functools import lru_cache
 
 from chemlearn.sbml import ANTIMONY_COMMENT, looks_like_sbml
+
+_NAME = r"(?<![\w.])([^\W\d]\w*)"
+_WHOLE_NAME = re.compile(rf"{_NAME}(?!\w)")
+_LABEL = re.compile(rf"(?:^|;)[ \t]*{_NAME}\s*:(?!=)", re.MULTILINE)  # of a reaction or an event
+_VALUE = re.compile(rf"(?<!\sin\s){_NAME}(?:\s+in\s+\w+)?\s*(?::?=(?![>=])|')")
+_DECLARATION = re.compile(r"\b(?:species|compartment|const|var)\b[^;\n]*")
 
 
 def locate(text: str, name: str) -> int | None:
@@ -17,56 +26,82 @@ def locate(text: str, name: str) -> int | None:
         An identifier; ``R.k`` for the local parameter k of reaction R, ``R_reverse`` for a reaction split off
         R. Unnamed Antimony reactions and events are known as ``_J0``, ``_J1``, … and ``_E0``, …
     """
-    find = _in_sbml if looks_like_sbml(text) else _in_antimony
-    for candidate in (name, name.removesuffix("_reverse"), name.partition(".")[0]):
-        line = find(text, candidate)
-        if line is not None:
-            return line
-    return None
+    index = _indexed(text)
+    candidates = (name, name.removesuffix("_reverse"), name.partition(".")[0])
+    return next((line for line in map(index.line, candidates) if line is not None), None)
 
 
-def _in_sbml(text: str, name: str) -> int | None:
-    word = re.escape(name)
-    numbered = re.fullmatch(r"event (\d+)", name)  # an event without an id
-    if numbered:
-        return _line(text, _places(r"(<event\b)", text), int(numbered[1]) - 1)
-    patterns = (
-        rf"\b(?:id|variable|symbol)\s*=\s*[\"']({word})[\"']",
-        rf"<({word})\b",
-        rf"<ci>\s*({word})\s*</ci>",
-    )
-    return next((_line(text, found) for found in (_places(p, text) for p in patterns) if found), None)
+@lru_cache(maxsize=4)
+def _indexed(text: str) -> _Index:
+    """Everything that a text defines, read once: a large model is asked for thousands of names."""
+    return _sbml(text) if looks_like_sbml(text) else _antimony(text)
 
 
-def _in_antimony(text: str, name: str) -> int | None:
-    text = ANTIMONY_COMMENT.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
-    start = r"(?:^|;)"  # of a statement, which ends with a semicolon or with its line
-    word = rf"(?<![\w.])({re.escape(name)})(?!\w)"
-    unnamed = re.fullmatch(r"_([JE])(\d+)", name)
-    if unnamed and not _places(word, text):  # Antimony numbers the reactions and events that have no name
-        # interactions (A -| R1) are numbered with the reactions
-        sign = r"(?:[-=]>|-\||\s-o\s)" if unnamed[1] == "J" else r"\bat\b"
-        return _line(text, _places(rf"{start}\s*([^\s;:\"][^;:\"\n]*?)??{sign}", text), int(unnamed[2]))
-    for pattern, which in (
-        (rf"{start}[ \t]*{word}\s*:(?!=)", 0),  # a reaction or event
-        (
-            rf"{start}[^;:\n]*(?<!\sin\s){word}(?:\s+in\s+\w+)?\s*(?::?=(?![>=])|')",
-            -1,
-        ),  # a value or rule: the last one counts
-        (rf"\b(?:species|compartment|const|var)\b[^;\n]*{word}", 0),
-        (word, 0),
+class _Index:
+    """Places of names in a text.
+
+    Parameters
+    ----------
+    text : str
+    named : dict of str to int
+    numbered : dict of str to list of int
+        Elements without a name, in their order, by what their names would begin with.
+    """
+
+    def __init__(self, text: str, named: dict[str, int], numbered: dict[str, list[int]]) -> None:
+        self.ends = [m.start() for m in re.finditer("\n", text)]
+        self.named, self.numbered = named, numbered
+
+    def line(self, name: str) -> int | None:
+        unnamed = re.fullmatch(r"(_J|_E|event )(\d+)", name)
+        place = self.named.get(name)
+        if place is None and unnamed and unnamed[1] in self.numbered:
+            places, number = self.numbered[unnamed[1]], int(unnamed[2])
+            place = places[number] if number < len(places) else None
+        return None if place is None else bisect_left(self.ends, place) + 1
+
+
+def _sbml(text: str) -> _Index:
+    named: dict[str, int] = {}
+    for pattern in (
+        r"\b(?:id|variable|symbol)\s*=\s*[\"']([^\"']*)[\"']",
+        r"<([^\W\d]\w*)\b",
+        r"<ci>\s*(\w+)\s*</ci>",
     ):
-        found = _places(pattern, text)
-        if found:
-            return _line(text, found, which)
-    return None
+        for match in re.finditer(pattern, text):
+            named.setdefault(match[1], match.start(1))
+    # libSBML's events without an identifier are called "event 1", "event 2", ...
+    events = [0, *(match.start(1) for match in re.finditer(r"(<event\b)", text))]
+    return _Index(text, named, {"event ": events} if len(events) > 1 else {})
 
 
-def _places(pattern: str, text: str) -> list[int]:
-    """Where the first group of a pattern, or its end where that is empty, occurs."""
-    matches = re.finditer(pattern, text, re.MULTILINE)
+def _antimony(text: str) -> _Index:
+    """Labels first, then values and rules (the last one counts), declarations, and any other place."""
+    text = ANTIMONY_COMMENT.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
+    named: dict[str, int] = {}
+    for match in _LABEL.finditer(text):
+        named.setdefault(match[1], match.start(1))
+    for name, place in dict(_values(text)).items():
+        named.setdefault(name, place)
+    for declaration in _DECLARATION.finditer(text):
+        for match in _WHOLE_NAME.finditer(declaration[0]):
+            named.setdefault(match[1], declaration.start() + match.start(1))
+    for match in _WHOLE_NAME.finditer(text):
+        named.setdefault(match[1], match.start(1))
+    # interactions (A -| R1) are numbered with the reactions
+    signs = {"_J": r"(?:[-=]>|-\||\s-o\s)", "_E": r"\bat\b"}
+    return _Index(text, named, {name: _unnamed(text, sign) for name, sign in signs.items()})
+
+
+def _values(text: str) -> Iterator[tuple[str, int]]:
+    """Names that are given a value or a rule at the beginning of a statement."""
+    for match in _VALUE.finditer(text):
+        begin = max(text.rfind("\n", 0, match.start(1)), text.rfind(";", 0, match.start(1))) + 1
+        if ":" not in text[begin : match.start(1)]:
+            yield match[1], match.start(1)
+
+
+def _unnamed(text: str, sign: str) -> list[int]:
+    """Places of the statements with a sign and without a label."""
+    matches = re.finditer(rf"(?:^|;)\s*([^\s;:\"][^;:\"\n]*?)??{sign}", text, re.MULTILINE)
     return [m.start(1) if m[1] is not None else m.end() for m in matches]
-
-
-def _line(text: str, places: list[int], which: int = 0) -> int | None:
-    return text.count("\n", 0, places[which]) + 1 if which < len(places) else None

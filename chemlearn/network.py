@@ -18,6 +18,7 @@ import libsbml
 import numpy as np
 
 from chemlearn.errors import ModelError
+from chemlearn.events import Event, read_events
 from chemlearn.expression import TIME, ZERO, Expr, number, substitute, symbol, symbols
 from chemlearn.sbml import function_definitions
 from chemlearn.sbml_math import from_sbml
@@ -66,6 +67,9 @@ class Network:
     ----------
     species : tuple of str
         Species that reactions change; their amounts are the first variables.
+    switched : tuple of str
+        What only events change: parameters, volumes, and the boundary species that they set or enclose; the
+        next variables.
     rates_of : mapping of str to Expr
         Rate rules: further, continuous variables and their time derivatives.
     rules : mapping of str to Expr
@@ -80,8 +84,8 @@ class Network:
         Species that laws read as concentrations, and their compartment.
     boundary : frozenset of str
         Species that no reaction may change.
-    events : tuple of str
-        Names of the events.
+    events : tuple of Event
+        With rules and functions inlined, what they set as a concentration in amounts.
     unsupported : tuple of (str, str)
         Place and reason of each construct that nothing here can run.
     lawless : tuple of str
@@ -94,6 +98,7 @@ class Network:
     """
 
     species: tuple[str, ...]
+    switched: tuple[str, ...]
     rates_of: Mapping[str, Expr]
     rules: Mapping[str, Expr]
     constants: Mapping[str, float]
@@ -101,7 +106,7 @@ class Network:
     reactions: tuple[Reaction, ...]
     volumes: Mapping[str, str]
     boundary: frozenset[str]
-    events: tuple[str, ...]
+    events: tuple[Event, ...]
     unsupported: tuple[tuple[str, str], ...]
     lawless: tuple[str, ...]
     used_reactions: frozenset[str]
@@ -109,8 +114,8 @@ class Network:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """Species, then the targets of rate rules."""
-        return (*self.species, *self.rates_of)
+        """Species, then what only events change, then the targets of rate rules."""
+        return (*self.species, *self.switched, *self.rates_of)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -177,7 +182,10 @@ class _Reader:
         ruled = {*self.assignment, *self.rate}
         fixed = {s.getId() for s in self.all_species if s.getBoundaryCondition() or s.getConstant()}
         floating = tuple(s.getId() for s in self.all_species if s.getId() not in fixed | ruled)
-        volumes = {n: c for n, c in self.concentrations.items() if n in floating}
+        events = read_events(self.model, self._math)
+        switched = self._switched(events, {*floating, *ruled})
+        changing = {*floating, *switched}
+        volumes = {n: c for n, c in self.concentrations.items() if n in changing}
         concentration = {n: symbol(n) / symbol(c) for n, c in volumes.items()}
         laws, given = self._laws(), self._given(volumes)
         definitions = {n: self._math(r, f"rule {n}") for n, r in self.assignment.items()} | laws
@@ -191,32 +199,43 @@ class _Reader:
             else substitute(self._math(a, f"initial assignment {n}"), inline)
             for n, a in self.assigned.items()
         }
-        self._note_oddities()
+        happening = tuple(event.in_amounts(inline, volumes) for event in events)
+        self._note_oddities(events)
         known = {*given, *self.assignment, TIME}
         definitions, rates, given = (
             self._without_unknown(trees, known) for trees in (definitions, rates, given)
         )
-        values = _solved(given)
+        for event in happening:
+            for tree in event.trees:
+                self._without_unknown({event.place: tree}, known)
+        values, variable = _solved(given), changing | self.rate.keys()
         return Network(
             species=floating,
+            switched=switched,
             rates_of=rates,
             rules={n: definitions[n] for n in self.assignment},
-            constants={n: v for n, v in values.items() if n not in floating and n not in self.rate},
-            initial={n: values.get(n, math.nan) for n in (*floating, *self.rate)},
+            constants={n: v for n, v in values.items() if n not in variable},
+            initial={n: values.get(n, math.nan) for n in (*floating, *switched, *self.rate)},
             reactions=tuple(
                 self._reaction(r, definitions[r.getId()]) for r in self.reactions if r.getId() in laws
             ),
             volumes=volumes,
             boundary=frozenset(fixed),
-            events=tuple(
-                e.getId() or f"event {i + 1}"
-                for i, e in enumerate(_listed(self.model.getEvent, self.model.getNumEvents()))
-            ),
+            events=happening,
             unsupported=tuple(dict.fromkeys(self.unsupported)),
             lawless=tuple(r.getId() for r in self.reactions if r.getId() not in laws),
             used_reactions=used,
             substance=self._substance(),
         )
+
+    def _switched(self, events: Iterable[Event], otherwise: set[str]) -> tuple[str, ...]:
+        """Names that events set and nothing else changes, with the fixed species in a volume that is set."""
+        targets = {name for event in events for name, _ in event.assignments}
+        targets |= {name for name, volume in self.concentrations.items() if volume in targets}
+        model = self.model
+        elements = _listed(model.getCompartment, model.getNumCompartments())
+        elements += _listed(model.getParameter, model.getNumParameters()) + self.all_species
+        return tuple(n for n in map(_identifier, elements) if n in targets - otherwise)
 
     def _math(self, element: Any, place: str) -> Expr:
         try:
@@ -295,7 +314,7 @@ class _Reader:
             counts[reference.getSpecies()] += 1.0 if math.isnan(stoichiometry) else stoichiometry  # type: ignore[assignment]
         return tuple((name, float(n)) for name, n in counts.items())
 
-    def _note_oddities(self) -> None:
+    def _note_oddities(self, events: Iterable[Event]) -> None:
         """Constructs that nothing here can run, beside mathematics."""
         model, note = self.model, self.unsupported.append
         for c in _listed(model.getCompartment, model.getNumCompartments()):
@@ -305,6 +324,7 @@ class _Reader:
             if s.isSetConversionFactor() or (model.getLevel() == 3 and model.isSetConversionFactor()):
                 note((f"species {s.getId()}", "conversion factors are not supported"))
         computed = {*self.assignment, *self.rate, *self.assigned}
+        computed |= {name for event in events for name, _ in event.assignments}
         for reaction in self.reactions:
             place = f"reaction {reaction.getId()}"
             if reaction.isSetFast() and reaction.getFast():
@@ -326,6 +346,10 @@ class _Reader:
             if definition.getNumUnits()
             else ""
         )
+
+
+def _identifier(element: Any) -> str:
+    return str(element.getId())
 
 
 def _listed(item: Callable[[int], Any], count: int) -> list[Any]:

@@ -17,13 +17,16 @@ def probe_states(network: Network, *, positive: bool = False) -> dict[str, np.nd
     sign.
     """
     generator = np.random.default_rng(2023)
-    total = 2.0 * sum(v for v in network.initial.values() if np.isfinite(v) and v > 0) + 20.0
+    held = {name: network.initial[name] for name in network.switched} | dict(network.constants)
+    varying = [name for name in network.variables if name not in held]
+    amounts = (network.initial[name] for name in varying)
+    total = 2.0 * sum(v for v in amounts if np.isfinite(v) and v > 0) + 20.0
     states: dict[str, np.ndarray] = {}
-    for name in network.variables:  # small and large counts alike: uniform in the logarithm
+    for name in varying:  # small and large counts alike: uniform in the logarithm
         states[name] = np.floor(np.exp(generator.uniform(0.0, np.log(total), _STATES)))
         states[name][: _STATES // 8] = 0.0
         generator.shuffle(states[name])
-    for name, value in network.constants.items():  # a constant of 0 would hide what its law does
+    for name, value in held.items():  # a constant of 0 would hide what its law does
         states[name] = np.full(_STATES, (abs(value) if positive else value) or 1.0)
     states[TIME] = np.linspace(0.0, 10.0, _STATES)
     return states

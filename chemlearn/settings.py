@@ -7,7 +7,7 @@ from typing import get_args
 
 import numpy as np
 
-from chemlearn.simulate.ssa import ENGINES
+from chemlearn.simulate.engines import EXACT
 from chemlearn.update import ThresholdRule
 
 
@@ -74,6 +74,6 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        for name, allowed in (("rule", get_args(ThresholdRule)), ("engine", ENGINES)):
+        for name, allowed in (("rule", get_args(ThresholdRule)), ("engine", EXACT)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"no {name} named {getattr(self, name)!r}; there are {', '.join(allowed)}")

@@ -14,7 +14,7 @@ import pytest
 
 from chemlearn.errors import SimulationError
 from chemlearn.model import Model
-from chemlearn.simulate import simulate_ssa, ssa
+from chemlearn.simulate import engines, simulate_ssa
 from tests.conftest import BOTH
 
 BIRTH_DEATH = """
@@ -53,7 +53,7 @@ def test_an_error_in_a_callback_comes_through() -> None:
 
 def test_a_crash_in_a_worker_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        ssa._RoadRunnerRun, "__call__", lambda *_: os.kill(os.getpid(), process_signals.SIGSEGV)
+        engines._RoadRunnerRun, "__call__", lambda *_: os.kill(os.getpid(), process_signals.SIGSEGV)
     )
     with pytest.raises(SimulationError, match="a worker process of the engine died"):
         simulate_ssa(
@@ -65,7 +65,7 @@ def test_an_engine_error_in_a_worker_is_an_error(monkeypatch: pytest.MonkeyPatch
     def fail(*_: object) -> None:
         raise SimulationError("no more")
 
-    monkeypatch.setattr(ssa._RoadRunnerRun, "__call__", fail)
+    monkeypatch.setattr(engines._RoadRunnerRun, "__call__", fail)
     with pytest.raises(SimulationError, match="no more"):
         simulate_ssa(
             Model.load(BIRTH_DEATH), np.array([0.0, 1.0]), trajectories=100, seed=5, engine="roadrunner"

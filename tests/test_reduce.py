@@ -11,7 +11,7 @@ import pytest
 from chemlearn.errors import SimulationError
 from chemlearn.model import Model
 from chemlearn.signal import Signal
-from chemlearn.simulate import EnsembleInterrupted, Histogram, Quantiles, repeat, simulate_ssa, ssa
+from chemlearn.simulate import EnsembleInterrupted, Histogram, Quantiles, native, repeat, simulate_ssa
 from chemlearn.simulate.reduce import Column, reductions
 from tests.conftest import needs_compiler
 from tests.statistics import assert_moments, z_threshold
@@ -133,7 +133,7 @@ def test_a_reduction_keeps_no_trajectories(model: Model, monkeypatch: pytest.Mon
     """What is alive at any time is some blocks, however many trajectories there are."""
     alive, most = [0], [0]
     lock = threading.Lock()
-    whole = ssa.native.Run.__call__
+    whole = native.Run.__call__
 
     class Counted(np.ndarray):
         def __del__(self) -> None:
@@ -147,7 +147,7 @@ def test_a_reduction_keeps_no_trajectories(model: Model, monkeypatch: pytest.Mon
             most[0] = max(most[0], alive[0])
         return made
 
-    monkeypatch.setattr(ssa.native.Run, "__call__", counted)
+    monkeypatch.setattr(native.Run, "__call__", counted)
     simulate_ssa(model, TIMES, trajectories=30_000, seed=1, workers=2, reduce="mean")
     assert 1 <= most[0] <= 20  # of 60 blocks, with their temporary views
 

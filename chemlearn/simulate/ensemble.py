@@ -36,6 +36,10 @@ class Run(Protocol):
     version: str
     has_children: bool  # whether a block is simulated by a program of its own, which an interrupt ends
 
+    @property
+    def method(self) -> str:
+        """How exact it is and why, in words."""
+
     def blocks(self, trajectories: int, workers: int) -> list[range]:
         """The trajectories in blocks of work; results must not depend on how they are cut."""
 

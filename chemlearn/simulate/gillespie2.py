@@ -29,6 +29,7 @@ from chemlearn.model import Model
 from chemlearn.network import Network
 from chemlearn.signal import Signal
 from chemlearn.simulate.arguments import has_ramps, same_instant
+from chemlearn.simulate.refusals import refuse_beyond_reactions
 
 _BLOCK = 100  # trajectories that share one of GillesPy2's streams; fixed: results must not depend on workers
 _WRAPPED = 2**31  # the C++ counts are 32-bit and unsigned: a negative count shows up as a huge one
@@ -42,10 +43,12 @@ class Run:
     Raises
     ------
     SimulationError
-        For a signal with ramps, for laws that its C++ code cannot evaluate, or without a C++ compiler.
+        For a signal with ramps, for events and laws that name time, for laws that its C++ code cannot
+        evaluate, or without a C++ compiler.
     """
 
     version = version("gillespy2")
+    method = "exact: Gillespie's direct method under constant pieces of the signal"
     has_children = True  # every call runs a program of its own, which must not outlive a worker
 
     def __init__(
@@ -56,6 +59,7 @@ class Run:
         start: Mapping[str, float],
         streams: Streams,
     ) -> None:
+        refuse_beyond_reactions(model, "GillesPy2")
         if signal is not None and has_ramps(signal):
             raise SimulationError(
                 f"{model.origin}: GillesPy2 holds propensities constant between firings, so it cannot follow "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -12,7 +13,7 @@ import xarray as xr
 
 from chemlearn.model import Model
 from chemlearn.signal import Signal
-from chemlearn.simulate import native
+from chemlearn.simulate import native, sparse
 from chemlearn.simulate.arguments import checked_ensemble, checked_times, require_fit, root_seed
 from chemlearn.simulate.provenance import annotated
 
@@ -49,8 +50,8 @@ def simulate_paths(
     xarray.Dataset
         Over ``jump``, trajectory after trajectory: ``time``; ``fired``, the number of the reaction in
         ``reaction_name`` (−1 for the beginning of a trajectory, −2 − i for event i); ``trajectory``; and
-        the amount of every species from then on. ``jumps`` (trajectory) says how many belong to each; the
-        last amounts hold until ``attrs["until"]``.
+        the amount of every species, and of what events set, from then on. ``jumps`` (number) says how many
+        belong to each trajectory; the last amounts hold until ``attrs["until"]``.
 
     Raises
     ------
@@ -65,20 +66,29 @@ def simulate_paths(
     seed = root_seed(seed)
     limits = {"most_steps": most_firings, "timeout": timeout}
     chosen: dict[str, Any] = {key: value for key, value in limits.items() if value is not None}
-    run = native.Run(model, times, signal, amounts, stopping=stopping, logged=True, **chosen)
-    first = run.initial[: len(model.species)]
+    names = (*model.network.species, *model.network.switched)
+    run: native.Run | sparse.Run
+    made: Callable[[range, int, int], Iterator[Any]]
+    if sparse.suits(model.network) is None:
+        run = native.Run(model, times, signal, amounts, stopping=stopping, logged=True, **chosen)
+        made = partial(native.paths, run)
+    else:
+        run = sparse.Run(model, times, signal, amounts, stopping=stopping, **chosen)
+        made = run.paths
+    first = run.initial[: len(names)]
     columns: dict[str, list[np.ndarray]] = {"time": [], "fired": [], "trajectory": []}
     states: list[np.ndarray] = []
     for begin in range(numbers.start, numbers.stop, _BLOCK):
-        for path in native.paths(run, range(begin, min(begin + _BLOCK, numbers.stop)), seed, point):
-            columns["time"].append(np.concatenate([[0.0], path.times]))
-            columns["fired"].append(np.concatenate([[-1], path.fired]))
-            columns["trajectory"].append(np.full(1 + len(path.times), path.trajectory))
-            states.append(np.vstack([first, path.amounts]))
+        for number, at, fired, after in made(range(begin, min(begin + _BLOCK, numbers.stop)), seed, point):
+            columns["time"].append(np.concatenate([[0.0], at]))
+            columns["fired"].append(np.concatenate([[-1], np.where(fired < 0, fired - 1, fired)]))
+            columns["trajectory"].append(np.full(1 + len(at), number))
+            states.append(np.vstack([first, after]))
     state = np.concatenate(states)
     variables: dict[str, Any] = {name: ("jump", np.concatenate(parts)) for name, parts in columns.items()}
-    for i, name in enumerate(model.species):
-        variables[name] = ("jump", state[:, i], {"units": "molecules"})
+    for i, name in enumerate(names):
+        unit = "molecules" if name in model.species else "as in the model"
+        variables[name] = ("jump", state[:, i], {"units": unit})
     variables["jumps"] = ("number", [len(part) for part in columns["time"]])
     how = {
         "kind": "paths",

@@ -172,4 +172,5 @@ def repeat(data: xr.Dataset) -> xr.Dataset:
         reduce=json.loads(how["reduce"]) if "reduce" in how else None,
         firings=bool(how.get("firings", 0)),
         propensity_integrals=bool(how.get("propensity_integrals", 0)),
+        accuracy=float(how["accuracy"]) if "accuracy" in how else None,
     )

@@ -23,6 +23,7 @@ from chemlearn.sbml import PIECE_SLOPE, PIECE_START, PIECE_VALUE, driven
 from chemlearn.signal import Piece, Signal
 from chemlearn.simulate.arguments import has_ramps, same_instant
 from chemlearn.simulate.provenance import recorded
+from chemlearn.simulate.refusals import refuse_beyond_reactions
 
 ENGINE_VERSION = str(roadrunner.__version__)
 #: libroadrunner multiplies the absolute one by each amount at the start of a piece, where that is not 0
@@ -165,8 +166,10 @@ def refuse_inexact(model: Model, signal: Signal | None) -> None:
     Raises
     ------
     SimulationError
-        Naming the first reaction whose propensity is not linear in the input.
+        Naming the first reaction whose propensity is not linear in the input; or an event, or a law that
+        names time.
     """
+    refuse_beyond_reactions(model, "libroadrunner")
     if signal is None or not has_ramps(signal):
         return
     for reaction in model.network.reactions:

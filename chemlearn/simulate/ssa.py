@@ -1,4 +1,4 @@
-"""Stochastic simulation of a driven model: ensembles of exact trajectories, in parallel processes."""
+"""Stochastic simulation of a driven model: ensembles of trajectories, side by side on all cores."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from chemlearn.errors import SimulationError
 from chemlearn.model import Model
 from chemlearn.signal import Signal
-from chemlearn.simulate import gillespie2, native
-from chemlearn.simulate import roadrunner as rr
 from chemlearn.simulate.arguments import checked_ensemble, checked_times, require_fit, root_seed
-from chemlearn.simulate.ensemble import Progress, Run, Work, in_processes, in_threads
+from chemlearn.simulate.engines import IN_PROCESSES
+from chemlearn.simulate.engines import engine as prepared
+from chemlearn.simulate.ensemble import Progress, Work, in_processes, in_threads
 from chemlearn.simulate.gather import Gathered, Reduced
 from chemlearn.simulate.provenance import recorded
 from chemlearn.simulate.reduce import Column, Reduction, reductions
 
-ENGINES = ("native", "roadrunner", "gillespy2")
-IN_PROCESSES = ("roadrunner", "gillespy2")  # their code holds Python's lock, and can take the process with it
 _REDUCED_BLOCK = 500  # trajectories; a multiple of those that share a stream in GillesPy2
 _REDUCED_BYTES = 2**25  # of counts in such a block
 
@@ -57,6 +54,7 @@ def simulate_ssa(
     workers: int | None = None,
     point: int = 0,
     reduce: str | Reduction | Iterable[str | Reduction] | None = None,
+    accuracy: float | None = None,
     firings: bool = False,
     propensity_integrals: bool = False,
     most_firings: int | None = None,
@@ -64,7 +62,7 @@ def simulate_ssa(
     stopping: Event | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
-    """An ensemble of exact stochastic trajectories of a model whose input follows a signal.
+    """An ensemble of stochastic trajectories of a model whose input follows a signal.
 
     Parameters
     ----------
@@ -84,9 +82,11 @@ def simulate_ssa(
     seed : int, optional
         Root seed; drawn and recorded by default. The same seed gives the same numbers for any number of
         workers.
-    engine : {"native", "roadrunner", "gillespy2"}
+    engine : {"native", "roadrunner", "gillespy2", "tau", "langevin"}
         Ours, compiled for the model without a C compiler and some hundred times as fast; libroadrunner's and
-        GillesPy2's direct methods stand beside it as cross-checks.
+        GillesPy2's direct methods stand beside it as cross-checks. The last two are approximate, for large
+        copy numbers: leaps over many firings, and the chemical Langevin equation with real amounts. What
+        their error is stands in ``attrs["method"]``; where they gain nothing or do not hold, they refuse.
     workers : int, optional
         Threads of the native engine, processes of the others; all cores by default.
     point : int
@@ -94,6 +94,8 @@ def simulate_ssa(
     reduce : str, reduction or list of them, optional
         Keep only this of the trajectories: ``"mean"``, ``"variance"``, ``"covariance"``, ``"quantiles"``,
         :class:`Quantiles`, :class:`Histogram`. The memory then does not grow with their number.
+    accuracy : float, optional
+        ε of ``"tau"`` and ``"langevin"``, 0.03 by default.
     firings, propensity_integrals : bool
         Record also how often every reaction has fired since time 0, and the integral of its propensity, over
         a dimension ``reaction``. Native engine only.
@@ -136,13 +138,14 @@ def simulate_ssa(
     amounts = require_fit(model, signal, start)
     seed = root_seed(seed)
     stopping = stopping or Event()
-    limits = {
+    options = {
         "most_steps": most_firings,
         "timeout": timeout,
-        "firings": firings or None,
-        "propensity_integrals": propensity_integrals or None,
+        "accuracy": accuracy,
+        "firings": firings,
+        "propensity_integrals": propensity_integrals,
     }
-    run = _engine(engine, model, times, signal, amounts, stopping, limits)
+    run = prepared(engine, model, times, signal, amounts, stopping, options)
     how: dict[str, Any] = {
         "kind": "ssa",
         "engine": engine,
@@ -154,7 +157,8 @@ def simulate_ssa(
         "start": json.dumps(amounts),
         "firings": int(firings),
         "propensity_integrals": int(propensity_integrals),
-        **({"method": run.method} if hasattr(run, "method") else {}),
+        "method": run.method,
+        **({} if accuracy is None else {"accuracy": accuracy}),
     }
     columns = getattr(run, "columns", None) or tuple(
         Column(n, None, n in model.species) for n in recorded(model)
@@ -192,59 +196,3 @@ def _even_blocks(numbers: range, values_each: int) -> list[range]:
     """Blocks of a size that depends on nothing but the model and the output times."""
     size = max(1, min(_REDUCED_BLOCK, _REDUCED_BYTES // (8 * values_each)))
     return [range(k, min(k + size, numbers.stop)) for k in range(numbers.start, numbers.stop, size)]
-
-
-def streams(seed: int, point: int, trajectories: range) -> np.ndarray:
-    """One 32-bit engine seed per trajectory, from its own ``SeedSequence``.
-
-    libroadrunner takes seeds modulo 2³², and a negative one as the wish for a random one.
-    """
-    keys = (np.random.SeedSequence(seed, spawn_key=(point, k)).generate_state(1)[0] for k in trajectories)
-    return np.array([1 + int(k) % (2**32 - 2) for k in keys], dtype=np.uint64)
-
-
-class _RoadRunnerRun:
-    """Trajectories by libroadrunner: each from its own stream."""
-
-    version = rr.ENGINE_VERSION
-    has_children = False
-
-    def __init__(
-        self, model: Model, times: np.ndarray, signal: Signal | None, start: Mapping[str, float]
-    ) -> None:
-        rr.refuse_inexact(model, signal)
-        self.arguments = (model, times, signal, start)
-
-    def blocks(self, trajectories: int, workers: int) -> list[range]:
-        size = max(1, min(250, trajectories // (8 * workers)))
-        return [range(k, min(k + size, trajectories)) for k in range(0, trajectories, size)]
-
-    def __call__(self, block: range, seed: int, point: int) -> np.ndarray:
-        return rr.fire(*self.arguments, streams(seed, point, block))
-
-
-def _engine(
-    name: str,
-    model: Model,
-    times: np.ndarray,
-    signal: Signal | None,
-    start: Mapping[str, float],
-    stopping: Event,
-    options: Mapping[str, Any],
-) -> Run:
-    """The engine, ready; ``options`` that are None were not asked for."""
-    if name not in ENGINES:
-        raise ValueError(f"no engine named {name!r}; there are {', '.join(ENGINES)}")
-    chosen = {key: value for key, value in options.items() if value is not None}
-    if name == "native":
-        return native.Run(model, times, signal, start, stopping=stopping, **chosen)
-    for option, argument in (
-        ("most_steps", "most_firings"),
-        ("firings", "firings"),
-        ("propensity_integrals", "propensity_integrals"),
-    ):
-        if option in chosen:
-            raise SimulationError(f"the engine {name!r} does not know {argument}; use engine='native'")
-    if name == "roadrunner":
-        return _RoadRunnerRun(model, times, signal, start)
-    return gillespie2.Run(model, times, signal, start, streams)
