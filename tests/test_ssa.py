@@ -367,9 +367,7 @@ def test_a_start_must_be_whole(amount: float) -> None:
 
 
 def test_arguments_that_cannot_be() -> None:
-    with pytest.raises(
-        ValueError, match="no engine named 'magic'; there are native, .*, langevin"
-    ):
+    with pytest.raises(ValueError, match=r"no engine named 'magic'; there are native, .*, langevin"):
         simulate_ssa(model(BIRTH_DEATH), np.array([0.0, 1.0]), engine="magic")
     with pytest.raises(ValueError, match="trajectories must be at least 1, got 0"):
         simulate_ssa(model(BIRTH_DEATH), np.array([0.0, 1.0]), trajectories=0)
