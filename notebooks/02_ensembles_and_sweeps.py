@@ -41,10 +41,9 @@ import numpy as np
 from scipy.stats import poisson
 
 from chemlearn import (
-    Histogram, Model, Quantiles, Signal, SimulationError, dissipation, repeat, simulate_ode, simulate_paths, simulate_ssa,
+    Histogram, Model, Quantiles, Signal, SimulationError, SweepInterrupted, dissipation, load_sweep, repeat, simulate_ode,
+    simulate_paths, simulate_ssa, sweep,
 )
-from chemlearn.sweeps.results import load_sweep
-from chemlearn.sweeps.sweep import SweepInterrupted, sweep
 
 workspace = tempfile.TemporaryDirectory()
 os.chdir(workspace.name)
@@ -404,14 +403,10 @@ from distributed import LocalCluster
 with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
     on_dask = sweep(receptors, over, **options, file="dask.zarr", scheduler=cluster.scheduler_address)
 
-measured = [name for name in results.data_vars if "rate_equations" not in name]
-assert on_dask[measured].identical(results[measured])
-print("identical on Dask:", on_dask[measured].identical(results[measured]))
+assert on_dask.identical(results)
+print("identical on Dask:", on_dask.identical(results))
 
 # %% [markdown]
-# (`measured` leaves out the companions. They agree to ten digits; the last ones depend on how many threads the linear
-# algebra may use, and Dask gives each worker one.)
-#
 # Only this notebook writes the folder; the workers need not see your disk. If one of them dies, its work is done by
 # another. On a cluster without Dask, let job $i$ of $n$ run `chemlearn sweep … --shard i/n` and join the
 # parts with `chemlearn merge`; [docs/sweeps.md](../docs/sweeps.md) has scripts for both.
