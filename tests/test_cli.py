@@ -124,6 +124,21 @@ def test_signals_in_their_short_form(run: Run, signal_text: str) -> None:
     assert level.max() == pytest.approx(3.0)
 
 
+def test_simulate_keeps_what_is_asked_for(run: Run) -> None:
+    common = ["simulate", "leaky", "--until", "2", "--points", "3", "--trajectories", "40", "--seed", "1"]
+    code, out, err = run(*common, "--reduce", "mean, quantiles", "-o", "kept.nc")
+    assert code == 0, err
+    kept = load("kept.nc")
+    assert kept.u_mean.dims == ("time",)
+    assert float(_row(out, "u_mean")) == pytest.approx(float(kept.u_mean[-1]), rel=1e-5)
+    code, out, err = run(*common, "--paths", "-o", "paths.nc")
+    assert code == 0, err
+    paths = load("paths.nc")
+    last = [float(paths.u[paths.trajectory == k][-1]) for k in range(40)]
+    assert np.mean(last) == pytest.approx(float(kept.u_mean[-1]))  # the same trajectories
+    assert out.startswith(f"{paths.sizes['jump'] - 40} firings of 40 trajectories")
+
+
 def test_kernel_file_holds_the_kernel(run: Run) -> None:
     code, out, _ = run("kernel", "maxwell", "-o", "k.nc")
     assert code == 0
@@ -211,6 +226,10 @@ MODELS = {
         ("simulate leaky --trajectories -1", "--trajectories must be 0 or more"),
         ("simulate leaky --trajectories 2 --seed -1", "Invalid value for '--seed'"),
         ("simulate leaky --trajectories 2 --engine copasi", "--engine one of native, roadrunner, gillespy2"),
+        ("simulate leaky --paths", "are for stochastic runs: say how many --trajectories"),
+        ("simulate leaky --trajectories 2 --paths --reduce mean", "leave --reduce and --engine out"),
+        ("simulate leaky --trajectories 2 --reduce median", "no reduction named 'median'; there are mean"),
+        ("simulate leaky --trajectories 2 --engine tau --until 1", "leaps bring no gain: a step fires"),
         ("simulate leaky --signal wave:1,2", "--signal knows constant, step, sawtooth, square and table"),
         ("simulate leaky --signal step:1,2", "step: takes BEFORE,AFTER,AT as numbers, got '1,2'"),
         ("simulate leaky --signal sawtooth:1,2,1,0", "rise and fall must be positive"),

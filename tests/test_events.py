@@ -171,6 +171,11 @@ COURSES: dict[str, tuple[str, list[float], list[float]]] = {
         [0.5, 1, 2, 3, 4, 8, 9],
         [5, 6, 7, 7, 8, 9, 9],
     ),
+    "outputs that round": (
+        "last = 0; A: at time - last >= 0.1: X = X + 1, last = last + 0.1",
+        [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7],
+        [6, 7, 8, 9, 10, 11, 12],
+    ),
     "a crossing that rounds": (
         "A: at 3*time >= 0.3: X = X + 1; B: at time > 0.05: k = 2",
         [0.09, 0.3],

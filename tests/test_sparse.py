@@ -15,7 +15,7 @@ from chemlearn.model import Model
 from chemlearn.signal import Piece, Signal
 from chemlearn.simulate import native, simulate_ode
 from chemlearn.simulate.native.compiled import Compiled
-from chemlearn.simulate.sparse import Run, laws, suits
+from chemlearn.simulate.sparse import Run, suits, tree
 from chemlearn.simulate.sparse.loop import build_module
 from tests.statistics import (
     MassAction,
@@ -104,7 +104,7 @@ def test_a_bound_below_the_propensity_is_caught(slack: float, seed, monkeypatch)
     """Negative control: leaves that are too small make reactions too slow."""
     s, times = seed(63), np.array([0.3, 1.0, 3.0])
     run = Run(model(DIMERS), times, None, {})
-    monkeypatch.setattr(laws, "SLACK", slack)
+    monkeypatch.setattr(tree, "SLACK", slack)
     run.code = Compiled.of_module(build_module(run.tables.program))
     mean, var, fourth = dimers(times, None)
     with pytest.raises(AssertionError, match="off by z"):

@@ -259,7 +259,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         ({"over": {"c": [0.1, 0.3], "s": [1.0, 2.5]}}, "value 2 of s is 2 there and 2.5 here"),
         ({"over": {"c": [0.1], "s": [1.0, 2.0]}}, "c takes 2 values there and 1 here"),
         ({"over": {"s": [1.0, 2.0], "c": [0.1, 0.3]}}, "the swept names are c, s there and s, c here"),
-        ({"model": rotor().with_values(N=30)}, "--set N is not set there and 30 here"),
+        ({"model": rotor().with_values(N=30)}, "N is not set there and 30 here"),
         ({"model": replace(rotor(), output="A")}, "the model's output is u there and A here"),
         (
             {"model": Model.load(ROTOR.replace("0.5*B", "0.6*B"))},

@@ -19,7 +19,13 @@ Input = Annotated[str, typer.Option(help="Constant that the signal drives.")]
 Output = Annotated[str, typer.Option(help="Variable that the weight update reads.")]
 Weight = Annotated[str, typer.Option(help="The learned weight.")]
 Split = Annotated[bool, typer.Option("--split", help="Split reversible reactions with a net law into two.")]
-Engine = Annotated[str, typer.Option(help="Stochastic engine: native, roadrunner or gillespy2.")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="Stochastic engine: native, roadrunner or gillespy2; to simulate, also tau and langevin, which are "
+        "approximate."
+    ),
+]
 Seed = Annotated[int | None, typer.Option(min=0, help="Root seed; drawn and recorded by default.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Threads, or processes; all cores by default.")]
 

@@ -42,6 +42,17 @@ def command(
     ] = None,
     staircase: Annotated[int | None, typer.Option(help="Make every ramp this many constant steps.")] = None,
     trajectories: Annotated[int, typer.Option(help="Stochastic trajectories; 0 for the rate equations.")] = 0,
+    reduce: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep only this of the trajectories: mean, variance, covariance, quantiles, or several of "
+            "them with commas. Memory then does not grow with their number."
+        ),
+    ] = None,
+    paths: Annotated[bool, typer.Option("--paths", help="Write every firing, native engine only.")] = False,
+    accuracy: Annotated[
+        float | None, typer.Option(help="Of the engines tau and langevin; 0.03 by default.")
+    ] = None,
     file: Annotated[Path | None, typer.Option("-o", "--file", help="netCDF file to write.")] = None,
     values: Values = None,
     engine: Engine = "native",
@@ -55,19 +66,28 @@ def command(
     """Simulate a model, deterministically or as an ensemble of trajectories, into a netCDF file."""
     import numpy as np
 
-    from chemlearn.simulate import EnsembleInterrupted, save, simulate_ode, simulate_ssa
+    from chemlearn.simulate import EnsembleInterrupted, save, simulate_ode, simulate_paths, simulate_ssa
     from chemlearn.simulate.engines import ENGINES
 
     if not (until > 0 and points >= 2):
         raise Usage(f"--until must be positive and --points at least 2, got {until:g} and {points}")
     if trajectories < 0 or engine not in ENGINES:
         raise Usage(f"--trajectories must be 0 or more, and --engine one of {', '.join(ENGINES)}")
+    if (paths or reduce) and not trajectories:
+        raise Usage("--paths and --reduce are for stochastic runs: say how many --trajectories")
+    if paths and (reduce or engine != "native"):
+        raise Usage("--paths writes everything that the native engine does: leave --reduce and --engine out")
     model = load(source, values, input, output, weight, split)
     driven = _signal(signal, staircase)
     times = np.linspace(0.0, until, points)
     file = file or Path(f"{model.name}.nc")
     if not trajectories:
         _finish(simulate_ode(model, times, signal=driven), save, file)
+        return
+    if paths:
+        every = simulate_paths(model, until, signal=driven, trajectories=trajectories, seed=seed)
+        print(f"{every.sizes['jump'] - trajectories} firings of {trajectories} trajectories")
+        print(f"data: {save(every, file)}")
         return
     stage, stop = terminal.progress()
     try:
@@ -79,8 +99,12 @@ def command(
             seed=seed,
             engine=engine,
             workers=workers,
+            reduce=None if reduce is None else [name.strip() for name in reduce.split(",")],
+            accuracy=accuracy,
             progress=lambda done, wanted: stage("trajectories", done, wanted),
         )
+    except ValueError as error:
+        raise Usage(str(error)) from None
     except EnsembleInterrupted as interrupted:
         stop()
         if interrupted.done is None:
@@ -98,7 +122,11 @@ def _finish(data: Any, save: Callable[[Any, Path], Path], file: Path) -> None:
     path = save(data, file)
     rows = []
     for name, column in data.data_vars.items():
+        if "time" not in column.dims:
+            continue
         last = column.isel(time=-1)
+        if last.dims and "trajectory" not in last.dims:
+            continue  # a whole distribution: in the file
         if "trajectory" in last.dims:
             rows.append(
                 (

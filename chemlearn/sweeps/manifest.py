@@ -156,7 +156,7 @@ def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]
         found.append(_line(model["text"], other["text"]))
     found += _changed("the model's ", model, other, ("input", "output", "weight", "split"))
     for name in sorted(model["values"].keys() | other["values"].keys()):
-        found += _changed("--set ", model["values"], other["values"], (name,))
+        found += _changed("", model["values"], other["values"], (name,))
     old, new = dict(there["over"]), dict(asked["over"])
     if list(old) != list(new):
         found.append(f"the swept names are {', '.join(old)} there and {', '.join(new)} here")

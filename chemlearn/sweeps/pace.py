@@ -36,6 +36,8 @@ class Progress:
 
     def __str__(self) -> str:
         left = "time left not known yet" if self.left is None else f"about {duration(self.left)} left"
+        if self.done == self.total:
+            left = "done"
         failed = f", {self.failed} failed point{'s' if self.failed > 1 else ''}" if self.failed else ""
         return f"{self.done} of {self.total} shards, {self.rate:.3g} trajectories/s, {left}{failed}"
 

@@ -7,8 +7,8 @@ from typing import Any
 from llvmlite import ir
 
 from chemlearn.simulate.sparse.code import DOUBLE, INFINITY, INT, Code
-from chemlearn.simulate.sparse.happenings import Happenings
-from chemlearn.simulate.sparse.laws import ROOT
+from chemlearn.simulate.sparse.formulas import ROOT
+from chemlearn.simulate.sparse.happenings import SAME, Happenings
 from chemlearn.simulate.sparse.layout import DRIVES, PIECE, Failure, Word
 from chemlearn.simulate.sparse.program import Parts, fail_if, failed
 
@@ -178,7 +178,9 @@ class Attention:
                 c.return_if(failed(c), LEAVE)
             c.return_(c.call(self.narrow))
         instant = c.number(Word.INSTANT)
-        c.call(self.report, c.lesser(due, instant))
+        # an output that is meant to be at the instant itself shows what is then
+        before = b.fmul(instant, DOUBLE(1.0 - SAME))
+        c.call(self.report, b.select(b.fcmp_ordered("<", due, instant), due, before))
         with c.only_if(b.fcmp_ordered("<", due, instant)):
             self._await_output(c, instant)
             c.return_(GO_ON)

@@ -18,6 +18,7 @@ from chemlearn.model import Model
 from chemlearn.signal import Piece, Signal
 from chemlearn.simulate.arguments import has_ramps
 from chemlearn.simulate.native.compiled import Compiled
+from chemlearn.simulate.native.paths import Path
 from chemlearn.simulate.native.streams import streams
 from chemlearn.simulate.reduce import Column
 from chemlearn.simulate.sparse.diagnosis import Diagnosis
@@ -140,20 +141,13 @@ class Run:
         self._add_rules(counts)
         return counts
 
-    def paths(
-        self, block: range, seed: int, point: int
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-        """Every firing of the trajectories that a call of the run makes, one trajectory at a time.
+    def paths(self, block: range, seed: int, point: int) -> Iterator[Path]:
+        """Every firing and event of the trajectories that a call of the run makes, one after the other.
 
         Yields
         ------
-        k : int
-            The trajectory's number.
-        times : (n,) array
-        what : (n,) array of int
-            Number of the reaction in the network; −1 − i for event i.
-        state : (n, n_state) array
-            Amounts, and what events set, after each.
+        Path
+            Its ``amounts`` end with what events set, (n_firings, n_state).
         """
         tables = self._tables(logged=True)
         code = compiled(tables.program)
@@ -166,7 +160,7 @@ class Run:
             for entries in self._advanced(memory, code):
                 parts.append(entries.copy())
             whole = np.concatenate(parts)
-            yield k, whole[:, 0], whole[:, 1].astype(np.int64), whole[:, LOG_HEAD:]
+            yield Path(k, whole[:, 0], whole[:, 1].astype(np.int64), whole[:, LOG_HEAD:])
 
     def _advanced(self, memory: Memory, code: Compiled) -> Iterator[np.ndarray]:
         """Let machine code run to its end, stretch by stretch; the entries of the log of each."""

@@ -34,7 +34,7 @@ from chemlearn.simulate.sparse.program import Parts, failed, log
 
 _MOST_EXECUTED = 100_000  # events at one instant
 _WHOLE = 1e-9  # how far, relatively, an assigned amount may round from a whole number
-_SAME = 8 * 2.0**-52  # instants that differ by this share are meant to be one: a crossing at a knot
+SAME = 8 * 2.0**-52  # instants that differ by this share are meant to be one: a crossing at a knot
 ZERO, ONE = DOUBLE(0.0), DOUBLE(1.0)
 
 
@@ -175,7 +175,7 @@ class Happenings:
             c.store(value, cells, c.plus(now, i))
         time, root = c.number(Word.TIME), b.fsub(origin, b.fdiv(height, rate))
         crosses = b.and_(b.fcmp_ordered("<", root, INFINITY), b.fcmp_ordered(">", root, DOUBLE(-math.inf)))
-        near = b.fcmp_ordered("<=", _distance(c, root, stop), b.fmul(stop, DOUBLE(_SAME)))
+        near = b.fcmp_ordered("<=", _distance(c, root, stop), b.fmul(stop, DOUBLE(SAME)))
         at_knot = b.and_(b.and_(driven, near), b.fcmp_ordered("<", stop, INFINITY))
         root = b.select(at_knot, b.select(b.fcmp_ordered("<", time, stop), INFINITY, root), root)
         later = b.select(b.fcmp_ordered("<", rate, ZERO), DOUBLE(-1.0), ONE)
@@ -202,9 +202,9 @@ class Happenings:
 
     def _locate_listed(self, c: Code, cause: Any) -> None:
         """Locate anew the lines that a cause changes."""
-        evaluation = self.parts.evaluation(c)
-        record = evaluation.record(cause)
-        with c.counting(*evaluation.listed(record, Cause.LINES)) as i:
+        tree = self.parts.tree(c)
+        record = tree.record(cause)
+        with c.counting(*tree.listed(record, Cause.LINES)) as i:
             c.call(self.locate, c.short(record, i))
 
     # execution ----------------------------------------------------------------------------------------------
@@ -342,9 +342,9 @@ class Happenings:
             c.call(self.parts.move, c.number(Word.TIME), c.word(Word.NOW))
         if self.program.lines:
             self._locate_listed(c, cause)
-        b, evaluation, changed = c.b, self.parts.evaluation(c), c.variable(BIT(0))
-        record, truth = evaluation.record(cause), c.address(Word.TRUTH)
-        with c.counting(*evaluation.listed(record, Cause.TRIGGERS)) as i:
+        b, tree, changed = c.b, self.parts.tree(c), c.variable(BIT(0))
+        record, truth = tree.record(cause), c.address(Word.TRUTH)
+        with c.counting(*tree.listed(record, Cause.TRIGGERS)) as i:
             event = c.short(record, i)
             was = b.icmp_signed("!=", c.load(truth, event), INT(0))
             changed.set(b.or_(changed(), b.icmp_unsigned("!=", was, c.call(self.holds, event))))

@@ -38,8 +38,8 @@ class _Loop:
         self.parts, self.attention, self.program = parts, attention, parts.program
         self.c = c = parts.code("run")
         self.b = c.b
-        self.evaluation = parts.evaluation(c)
-        self.leaves, self.end = c.word(Word.LEAVES), c.word(Word.END)
+        self.tree = parts.tree(c)
+        self.evaluation, self.end = self.tree.evaluation, c.word(Word.END)
         self.time, self.due = c.variable(c.number(Word.TIME)), c.variable(INFINITY)
         self.steps, self.fired = c.variable(c.word(Word.STEPS)), c.variable(c.word(Word.FIRED))
         self.soon = c.variable(c.number(Word.ATTENTION))
@@ -90,11 +90,11 @@ class _Loop:
         self._otherwise(soon, self.late)
         share = b.fmul(self.choice(), total)
         self._draw()
-        law, left = self.evaluation.descend(share)
+        law, left = self.tree.descend(share)
         self.time.set(self.due())
         if self.program.moved:
             c.call(self.parts.move, self.time(), c.word(Word.NOW))
-        possible = b.fcmp_ordered("<", left, c.load(self.evaluation.propensities, law, DOUBLE))
+        possible = b.fcmp_ordered("<", left, c.load(self.tree.propensities, law, DOUBLE))
         fires = b.append_basic_block("fires")
         b.cbranch(possible, fires, self.head)
         b.position_at_end(fires)
@@ -107,7 +107,7 @@ class _Loop:
         """Go on only if a candidate of a reaction that moves fires: look at its propensity now."""
         b, c = self.b, self.c
         value = c.call(self.parts.value, law)
-        held = b.fcmp_ordered("<=", value, c.load(self.evaluation.propensities, law, DOUBLE))
+        held = b.fcmp_ordered("<=", value, c.load(self.tree.propensities, law, DOUBLE))
         with c.only_if(b.not_(held), likely=False):
             self._stop(Failure.UNBOUNDED)
         with c.only_if(b.fcmp_ordered("<", value, self.evaluation.least()), likely=False):
@@ -124,8 +124,8 @@ class _Loop:
         """Change the state, and everything that follows from it."""
         b, c, cells = self.b, self.c, self.evaluation.cells
         self.fired.set(c.plus(self.fired(), 1))
-        record = self.evaluation.record(law)
-        changes = self.evaluation.listed(record, Cause.CHANGES)
+        record = self.tree.record(law)
+        changes = self.tree.listed(record, Cause.CHANGES)
         short = b.icmp_signed("!=", c.short(record, INT(Cause.SHORT)), INT(0))
         with c.only_if(short, likely=False), c.counting(*changes, by=2) as i:
             after = self._after(record, i)
@@ -138,7 +138,7 @@ class _Loop:
             c.store(b.fadd(c.load(cells, cell, DOUBLE), DOUBLE(1.0)), cells, cell)
         if self.program.logged:
             log(c, self.time(), c.short(c.address(Word.ORDER), law))
-        fine = self.evaluation.refresh(record)
+        fine = self.tree.refresh(record)
         with c.only_if(b.not_(fine), likely=False):
             self._stop(Failure.BROKEN)
         if self.attention.fired is not None:

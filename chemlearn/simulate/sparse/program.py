@@ -8,9 +8,10 @@ from typing import Any
 from llvmlite import ir
 
 from chemlearn.simulate.sparse.code import DOUBLE, INT, Code
-from chemlearn.simulate.sparse.laws import Evaluation
+from chemlearn.simulate.sparse.formulas import Library
 from chemlearn.simulate.sparse.layout import CLOCK, INPUT, LOG_HEAD, PIECE, SLOPE, Failure, Word
 from chemlearn.simulate.sparse.shapes import Shape
+from chemlearn.simulate.sparse.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Parts:
 
     def __init__(self, module: ir.Module, program: Program) -> None:
         self.module, self.program = module, program
-        self.value = self._value()
+        self.library = Library(module, program.shapes, program.kinds)
+        self.value = self.library.value
         self.refresh = self._refresh()
         self.renew = self._renew()
         self.move = self._move()
@@ -61,20 +63,14 @@ class Parts:
         """A function to be built."""
         return Code(self.module, name, arguments, result)
 
-    def evaluation(self, code: Code) -> Evaluation:
-        return Evaluation(code, self.program.shapes, self.program.kinds)
-
-    def _value(self) -> ir.Function:
-        """``value(words, number)``: a formula now."""
-        c = self.code("value", INT, result=DOUBLE)
-        c.return_(self.evaluation(c).value(c.arguments[0]))
-        return c.function
+    def tree(self, code: Code) -> Tree:
+        return Tree(code, self.library)
 
     def _refresh(self) -> ir.Function:
         """``refresh(words, cause)``: the laws after a cause."""
         c = self.code("refresh", INT)
-        evaluation = self.evaluation(c)
-        fine = evaluation.refresh(evaluation.record(c.arguments[0]))
+        tree = self.tree(c)
+        fine = tree.refresh(tree.record(c.arguments[0]))
         fail_if(c, c.b.not_(fine), Failure.BROKEN)
         c.return_()
         return c.function
@@ -82,7 +78,7 @@ class Parts:
     def _renew(self) -> ir.Function:
         """``renew(words, first)``: all laws from one on, with new bounds."""
         c = self.code("renew", INT)
-        fail_if(c, c.b.not_(self.evaluation(c).renew(c.arguments[0])), Failure.BROKEN)
+        fail_if(c, c.b.not_(self.tree(c).renew(c.arguments[0])), Failure.BROKEN)
         c.return_()
         return c.function
 
