@@ -1,29 +1,33 @@
-"""CPU time per exact trajectory, engine against engine, in one run.
+"""Speed of the exact stochastic engines, all in one run.
 
-Usage: python benchmarks/engines.py [--rounds 5] [--seconds 0.5] [--engines native,roadrunner,gillespy2]
+    python -m benchmarks.engines [--only ratios,driven,threads,first,memory] [--rounds 5] [--seconds 0.5]
 
-Models: M1 (immigration and death), M2 (dimers and an enzyme), M3 (a ladder of 1000 molecules) and M4 (a
-regulated gene), in benchmarks/models. Every round runs every engine once on every model, one thread, the
-array of results included; what is compared are the medians over the rounds of the ratios within a round, so
-that a machine that is busy with something else slows both sides of a ratio.
+ratios   CPU time per trajectory of every engine on the models of benchmarks/models: M1 (immigration and
+         death), M2 (dimers and an enzyme), M3 (a ladder of 1000 molecules), M4 (a regulated gene). One
+         thread, the array of results included. Every round gives every engine the same time; compared are
+         the medians over the rounds of the ratios within a round, so that a machine that is busy with
+         something else slows both sides of a ratio. An engine that does not simulate the same thing is
+         named, not timed.
+driven   CPU time per firing of the native engine under a sawtooth and under no signal
+threads  wall time with one thread and with two, beside what two processes reach in the same minute
+first    wall time from an edited model to its first 1,000 trajectories
+memory   peak memory of 1,000,000 trajectories of which only mean and variance are kept
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks import own
+from benchmarks.moments import Moments, off_by
+from benchmarks.peers import ENGINES, Engine, Simulate, as_array
+from benchmarks.timing import Company, cpu, fitting, header, paired, row, verdict
 from chemlearn.model import Model
-from chemlearn.signal import Signal
-from chemlearn.simulate import gillespie2, roadrunner
-from chemlearn.simulate.native import Run
-from chemlearn.simulate.ssa import streams
 
 TIMES = {
     "M1": np.linspace(0, 50, 51),
@@ -31,131 +35,149 @@ TIMES = {
     "M3": np.linspace(0, 5, 501),
     "M4": np.linspace(0, 100, 101),
 }
-Simulate = Callable[[int], np.ndarray]  # a number of trajectories to their counts
+WANTED = {"M1": 4.0, "M2": 7.0, "M3": 12.0, "M4": 12.0}  #: times the fastest peer
+BOUND = 6.0  #: standard errors from the native engine beyond which an engine counts as wrong
+_MOST_BYTES = 2**24  # of results in one call: a larger array is new memory every time, and that is dear
+_REFERENCE = 20_000  # trajectories of the native engine that the others are compared with
+_LEAST_CHECKED = 200
+_FIRST = 8  # trajectories that count as set-up: some engines compile when they are asked for
 
 
-def native(model: Model, times: np.ndarray) -> Simulate:
-    run = Run(model, times, None, {})
-
-    def simulate(n: int) -> np.ndarray:
-        return np.concatenate([run(block, 1, 0) for block in run.blocks(n, 1)])
-
-    return simulate
-
-
-def libroadrunner(model: Model, times: np.ndarray) -> Simulate:
-    return lambda n: roadrunner.fire(model, times, None, {}, streams(1, 0, range(n)))
-
-
-def gillespy2(model: Model, times: np.ndarray) -> Simulate:
-    run = gillespie2.Run(model, times, None, {}, streams)
-
-    def simulate(n: int) -> np.ndarray:
-        return np.concatenate([run(block, 1, 0) for block in run.blocks(n, 1)])
-
-    return simulate
-
-
-ENGINES: dict[str, Callable[[Model, np.ndarray], Simulate]] = {
-    "native": native,
-    "roadrunner": libroadrunner,
-    "gillespy2": gillespy2,
-}
-
-
-class Prepared(NamedTuple):
+class Ready(NamedTuple):
     """An engine ready for a model."""
 
     simulate: Simulate
-    trajectories: int  # that take about the wanted time
+    trajectories: int  # of one call
     setup: float  # CPU seconds
+    z: float  # largest difference from the native engine, standard errors
 
 
-def cpu_seconds() -> float:
-    """Of this process and of the programs that it has run."""
-    return sum(
-        usage.ru_utime + usage.ru_stime
-        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
+class Reference(NamedTuple):
+    """What the native engine finds at two times."""
+
+    outputs: np.ndarray
+    moments: Moments
 
 
-def timed(work: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
-    """CPU seconds of a call, and what it returned."""
-    begun = cpu_seconds()
-    result = work(*arguments)
-    return cpu_seconds() - begun, result
+def reference(model: Model, times: np.ndarray) -> Reference:
+    outputs = np.array([len(times) // 2, len(times) - 1])
+    counts = as_array(ENGINES["native"].prepare(model, times[outputs])(_REFERENCE, 0), model)
+    return Reference(outputs, Moments.of(counts))
 
 
-def prepared(engine: str, model: Model, times: np.ndarray, seconds: float) -> Prepared:
-    setup, simulate = timed(ENGINES[engine], model, times)
-    n, took = 1, 0.0
-    while took < seconds / 4 and n < 200_000:
-        n = min(200_000, 4 * n)
-        took, _ = timed(simulate, n)
-    return Prepared(simulate, max(4, int(n * seconds / max(took, 1e-6))), setup)
+def all_prepared(engines: list[Engine], model: Model, times: np.ndarray, seconds: float) -> dict[str, Ready]:
+    """Those that simulate the right thing; a line on each other one."""
+    known: Reference | None = None
+    ready = {}
+    for engine in engines:
+        try:
+            setup, simulate = cpu(started, engine, model, times)
+            known = known or reference(model, times)  # not before: set-up would find everything in memory
+            one = checked(simulate, setup, model, times, seconds, known)
+        except Exception as error:  # a peer may fail in any way; the others go on
+            print(f"{model.name}: {engine.name} fails: {type(error).__name__}: {error}")
+            continue
+        if one.z < BOUND:
+            ready[engine.name] = one
+        else:
+            print(f"{model.name}: {engine.name} is WRONG by {one.z:.1f} standard errors, so it is not timed")
+    return ready
 
 
-def compare(folder: Path, engines: list[str], rounds: int, seconds: float) -> None:
-    first = engines[0]
-    print(f"CPU microseconds per trajectory, medians of {rounds} rounds; × is the paired ratio to {first}")
-    print("| model | " + " | ".join(f"{e} | × | set-up s" for e in engines) + " |")
-    print("| --- " * (1 + 3 * len(engines)) + "|")
+def started(engine: Engine, model: Model, times: np.ndarray) -> Simulate:
+    """Ready, with what only the first trajectories cost behind it."""
+    simulate = engine.prepare(model, times)
+    simulate(_FIRST, 1)
+    return simulate
+
+
+def checked(
+    simulate: Simulate, setup: float, model: Model, times: np.ndarray, seconds: float, known: Reference
+) -> Ready:
+    most = max(4, _MOST_BYTES // (8 * len(times) * len(model.network.species)))
+    n = fitting(simulate, seconds, most)
+    counts = as_array(simulate(max(_LEAST_CHECKED, n), 12), model)
+    return Ready(simulate, n, setup, max(off_by(counts[:, known.outputs], known.moments, of=_REFERENCE)))
+
+
+def costs_of(ready: dict[str, Ready], rounds: int, seconds: float) -> dict[str, list[float]]:
+    """CPU microseconds per trajectory, one per round; each round begins with another engine."""
+    costs: dict[str, list[float]] = {name: [] for name in ready}
+    names = list(ready)
+    for k in range(rounds):
+        for name in names[k % len(names) :] + names[: k % len(names)]:
+            n, done, took = ready[name].trajectories, 0, 0.0
+            while took < 0.9 * seconds:
+                took += cpu(ready[name].simulate, n, 1000 * k + done)[0]
+                done += n
+            costs[name].append(1e6 * took / done)
+    return costs
+
+
+def ratios(options: argparse.Namespace) -> None:
+    """Every engine on every model; the native engine must be among them and right."""
+    engines = available(options.engines)
+    print(f"\nCPU time per trajectory, one thread, {options.rounds} rounds; × is the paired ratio to native")
+    header("model", "engine", "µs", "×", "least … largest ×", "set-up s", f"off by (bound {BOUND:g} SE)")
+    summary = []
     for name, times in TIMES.items():
-        model = Model.load(folder / f"{name}.ant")
-        ready = {e: prepared(e, model, times, seconds) for e in engines}
-        costs: dict[str, list[float]] = {e: [] for e in engines}
-        for _ in range(rounds):
-            for e in engines:
-                took, counts = timed(ready[e].simulate, ready[e].trajectories)
-                costs[e].append(1e6 * took / len(counts))
-        cells = []
-        for e in engines:
-            ratio = median(c / c0 for c, c0 in zip(costs[e], costs[first], strict=True))
-            cells.append(f"{median(costs[e]):.4g} | {ratio:.3g} | {ready[e].setup:.2f}")
-        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+        ready = all_prepared(engines, Model.load(options.folder / f"{name}.ant"), times, options.seconds)
+        costs = costs_of(ready, options.rounds, options.seconds)
+        found = {e: paired(costs[e], costs["native"]) for e in ready}
+        for e, one in ready.items():
+            ratio, least, most = found[e]
+            span = f"{least:.3g} … {most:.3g}"
+            row(name, e, f"{median(costs[e]):.4g}", f"{ratio:.3g}", span, f"{one.setup:.2f}", f"{one.z:.1f}")
+        peers = {e: found[e][0] for e in ready if not ENGINES[e].ours}
+        if peers:
+            fastest = min(peers, key=lambda e: peers[e])
+            summary.append((name, fastest, peers[fastest], WANTED[name]))
+    print()
+    header("model", "fastest peer", "native is times as fast", "wanted", "")
+    for name, fastest, ratio, wanted in summary:
+        row(name, fastest, f"{ratio:.2f}", f"{wanted:g}", verdict(ratio >= wanted))
 
 
-def compare_driven(rounds: int, trajectories: int = 4000) -> None:
-    """The same mean number of firings with a constant input, along ramps, and under constant steps."""
-    model = Model.load("substanceOnly species X; X = 20; s = 10; made: => X; s; lost: X => ; 0.5*X;")
-    times = np.linspace(0, 50, 51)
-    signals = {
-        "undriven": None,
-        "sawtooth": Signal.sawtooth(5, 15, rise=1, fall=4, periodic=True),
-        "square": Signal.square(5, 15, first=2.5, second=2.5, periodic=True),
-    }
-    runs = {name: Run(model, times, signal, {}) for name, signal in signals.items()}
-    costs: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            costs[name].append(timed(run, range(trajectories), 1, 0)[0])
-    for name in ("sawtooth", "square"):
-        ratio = median(c / c0 for c, c0 in zip(costs[name], costs["undriven"], strict=True))
-        print(
-            f"native, immigration and death: {name} costs {ratio:.2f} times the undriven run per trajectory"
-        )
+def available(names: str) -> list[Engine]:
+    """The chosen engines that can be used; a line on each other one."""
+    chosen = [ENGINES[name] for name in names.split(",")]
+    for engine in chosen:
+        print(f"{engine.name}: {engine.missing or engine.version}")
+    return [engine for engine in chosen if not engine.missing]
+
+
+PARTS = {
+    "ratios": ratios,
+    "driven": lambda options: own.driven(options.folder, options.rounds, options.seconds),
+    "threads": lambda options: own.threads(options.folder, TIMES, options.rounds),
+    "first": lambda options: own.first(options.folder / "M3.ant", TIMES["M3"], options.rounds),
+    "memory": lambda options: own.memory(options.folder / "M1.ant", options.million),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas; all by default")
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "models")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--seconds", type=float, default=0.5, help="CPU time of every engine per round and model"
+        "--seconds", type=float, default=0.5, help="CPU time of an engine per round and model"
     )
-    parser.add_argument(
-        "--engines", default=",".join(ENGINES), help="the first one is what others are compared with"
-    )
+    parser.add_argument("--engines", default=",".join(ENGINES), help="for ratios; native must be among them")
+    parser.add_argument("--million", type=int, default=1_000_000, help="trajectories of the part memory")
     options = parser.parse_args()
-    chosen = options.engines.split(",")
-    unknown = sorted(set(chosen) - ENGINES.keys())
-    if unknown:
-        parser.error(f"no engine named {unknown[0]!r}; there are {', '.join(ENGINES)}")
-    compare(options.folder, chosen, options.rounds, options.seconds)
-    if "native" in chosen:
-        compare_driven(options.rounds)
+    for kind, chosen, known in (("part", options.only, PARTS), ("engine", options.engines, ENGINES)):
+        unknown = sorted(set(chosen.split(",")) - known.keys())
+        if unknown:
+            parser.error(f"no {kind} named {unknown[0]!r}; there are {', '.join(known)}")
+    if "native" not in options.engines.split(","):
+        parser.error("native must be among the engines: it is what the others are compared with")
+    for part in options.only.split(","):
+        company = Company()
+        PARTS[part](options)
+        print(f"({company})")
 
 
 if __name__ == "__main__":
