@@ -23,6 +23,7 @@ from chemlearn.model import Model
 from chemlearn.signal import Piece, Signal
 from chemlearn.simulate import simulate_ode
 from chemlearn.simulate.native import Run, compiled, step
+from chemlearn.simulate.native.groups import groups_of
 from chemlearn.simulate.native.streams import streams
 from chemlearn.simulate.native.vectors import INT, Vectors
 from tests.statistics import (
@@ -170,6 +171,29 @@ def test_every_kind_of_law_follows_the_master_equation(law: str, seed) -> None:
     exact = master_equation([births, deaths], [2], times, sizes=[size])  # type: ignore[list-item]
     assert exact.lost < 1e-9
     assert_moments(counts, exact.mean, exact.central(2), fourth=exact.central(4), seed=s)
+
+
+@pytest.mark.statistical
+def test_members_of_a_group_fire_in_proportion_to_their_constants(seed) -> None:
+    """Every molecule of A goes one of four ways; ways with constant 0, wherever they stand, are not gone."""
+    s, n, times = seed(48), 4000, np.array([0.3, 9.0])
+    ways = dict(zip("abcd", "BCDE", strict=True))
+    text = "substanceOnly species A, B, C, D, E; A = 50;" + " ".join(
+        f"{name} = 0; {k} = 1; {k}{name}: A => {name}; {k}*A;" for k, name in ways.items()
+    )
+    for rates in ((0, 2, 0, 1), (1, 0.5, 0, 0), (0, 0, 0, 3), (1, 1, 1, 1), (0, 0, 0, 0)):
+        free = model(text).with_values(**dict(zip("abcd", map(float, rates), strict=True)))
+        run = Run(free, times, None, {}, firings=True)
+        assert groups_of(run.plan) is not None
+        counts = run(range(n), s, 0)
+        total = sum(rates)
+        shares = np.array(rates) / (total or 1)
+        gone = 1 - np.exp(-total * times)
+        chances = np.column_stack([1 - gone, gone[:, None] * shares])[:, :, None]
+        laws = [independent_molecules(np.array([50]), chance) for chance in chances]
+        mean, var, fourth = (np.array(column) for column in zip(*laws, strict=True))
+        assert_moments(counts[..., :5], mean, var, fourth=fourth, seed=s)
+        np.testing.assert_array_equal(counts[..., 5:], counts[..., 1:5])  # one firing for each molecule
 
 
 @pytest.mark.statistical
@@ -437,6 +461,7 @@ def test_a_bound_that_does_not_hold_is_noticed(side: str) -> None:
 
 CASES = {
     "plain": (DIMERS, None),
+    "groups": (RING, None),
     "square": (RING, Signal.square(0.2, 5, first=0.6, second=0.5, periodic=True)),
     "ramps": (BIRTH_DEATH, SIGNALS["bump with jumps"]),
     "thinning": (HILL, SIGNALS["bump with jumps"]),

@@ -16,11 +16,17 @@ bind: 2 P => P2; s*k_on*P*(P - 1);
 part: P2 => 2 P; k_off*P2;
 """
 HILL = "substanceOnly species X; X = 0; s = 1; made: => X; 9*s^2/(1 + s^2 + X); lost: X => ; X/(1 + s);"
+RING = """
+substanceOnly species A, B, C; A = 60; B = 0; C = 20; s = 1; k = 0.7;
+ab: A => B; s*A;     ba: B => A; k*B;
+bc: B => C; 2*k*B;   cb: C => B; 0.3*s*C;
+ca: C => A; 0.5*C;   ac: A => C; 0.1*A;
+"""
 TEETH = Signal.sawtooth(0, 4, rise=1, fall=0.7, periodic=True)
 TIMES = np.linspace(0, 6, 37)
 
 
-@pytest.mark.parametrize("text", [DIMERS, HILL], ids=["affine", "thinned"])
+@pytest.mark.parametrize("text", [DIMERS, HILL, RING], ids=["affine", "thinned", "groups"])
 @pytest.mark.parametrize("signal", [None, TEETH, TEETH.staircase(5)], ids=["constant", "ramps", "steps"])
 def test_a_path_is_the_trajectory_between_its_outputs(text: str, signal: Signal | None) -> None:
     model = Model.load(text)

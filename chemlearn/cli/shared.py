@@ -22,8 +22,8 @@ Split = Annotated[bool, typer.Option("--split", help="Split reversible reactions
 Engine = Annotated[
     str,
     typer.Option(
-        help="Stochastic engine: native, roadrunner or gillespy2; to simulate, also tau and langevin, which are "
-        "approximate."
+        help="Stochastic engine: native, roadrunner or gillespy2; to simulate, also tau and langevin, which "
+        "are approximate."
     ),
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Root seed; drawn and recorded by default.")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from chemlearn.simulate.native.groups import groups_of
 from chemlearn.simulate.native.laws import Plan
 from chemlearn.simulate.native.layout import LANES, Layout
 from chemlearn.simulate.native.vectors import DOUBLE, INT
@@ -15,13 +16,20 @@ def layout_of(plan: Plan) -> Layout:
     return Layout(plan.n_species, plan.n_drives, counted, integrated, plan.ramped, len(plan.moved))
 
 
+def entries(plan: Plan) -> tuple[int, ...]:
+    """Reactions of the plan in the order of the table; −1 for what never fires."""
+    groups = groups_of(plan)
+    return tuple(range(len(plan.changes))) if groups is None else groups.entries
+
+
 def _changes(plan: Plan) -> list[tuple[tuple[int, float], ...]]:
-    """Rows and changes by one firing of each reaction: amounts, and the number of its firings."""
+    """Rows and changes by one firing, entry by entry: amounts, and the number of the reaction's firings."""
     counters = [
         ((layout_of(plan).counted + number, 1.0),) if plan.counted else ()
         for number in (plan.order or range(len(plan.changes)))
     ]
-    return [(*changes, *counter) for changes, counter in zip(plan.changes, counters, strict=True)]
+    each = [(*changes, *counter) for changes, counter in zip(plan.changes, counters, strict=True)]
+    return [each[i] if i >= 0 else () for i in entries(plan)]
 
 
 def most_changes(plan: Plan) -> int:
@@ -35,7 +43,7 @@ def stride(plan: Plan) -> int:
 
 def nothing_fires(plan: Plan) -> int:
     """Offset of the entry of the table that changes nothing."""
-    return len(plan.changes) * stride(plan)
+    return len(entries(plan)) * stride(plan)
 
 
 def change_table(module: ir.Module, plan: Plan, layout: Layout) -> ir.GlobalVariable:

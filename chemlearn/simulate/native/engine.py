@@ -21,6 +21,7 @@ from chemlearn.simulate.arguments import has_ramps
 from chemlearn.simulate.native.changes import layout_of
 from chemlearn.simulate.native.compiled import Compiled, compiled
 from chemlearn.simulate.native.diagnosis import Diagnosis, Situation
+from chemlearn.simulate.native.groups import groups_of
 from chemlearn.simulate.native.laws import Prepared
 from chemlearn.simulate.native.layout import LANES, Word
 from chemlearn.simulate.native.loop import NARROW
@@ -120,6 +121,14 @@ class Run:
         self.columns = _columns(self.network, firings, propensity_integrals)
 
     @cached_property
+    def known(self) -> np.ndarray:
+        """Numbers that the machine code reads: K0, K1, ..., and those of groups of reactions."""
+        groups = groups_of(self.plan)
+        return (
+            self.constants if groups is None else np.append(self.constants, groups.constants(self.constants))
+        )
+
+    @cached_property
     def code(self) -> Compiled:
         """For vectors of lanes."""
         return compiled(self.plan)
@@ -145,7 +154,7 @@ class Run:
         bytes_each = 8 * len(self.times) * max(1, len(self.columns))
         most = max(1, min(_LARGEST_BLOCK, _BLOCK_BYTES // bytes_each))
         # several blocks a worker, so that Ctrl-C finds some of them finished
-        size = min(most, max(LANES, -(-trajectories // (8 * workers))))
+        size = min(most, LANES * max(1, -(-trajectories // (8 * workers * LANES))))
         return [range(k, min(k + size, trajectories)) for k in range(0, trajectories, size)]
 
     def __call__(self, block: range, seed: int, point: int) -> np.ndarray:
@@ -260,7 +269,7 @@ class Lanes:
         self.words = np.zeros(len(Word), np.int64)
         arrays = {
             Word.STATE: self.state,
-            Word.CONSTANTS: run.constants,
+            Word.CONSTANTS: run.known,
             Word.TIMES: np.append(run.times, np.nan),
             Word.INITIAL: run.initial,
             Word.STREAMS: seeds,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chemlearn.simulate.native.changes import nothing_fires, stride
+from chemlearn.simulate.native.changes import entries, nothing_fires, stride
 from chemlearn.simulate.native.engine import Lanes, Run, aligned
 from chemlearn.simulate.native.layout import LANES, LOG_ROWS, Word
 from chemlearn.simulate.native.streams import streams
@@ -56,10 +56,10 @@ def paths(run: Run, block: range, seed: int, point: int) -> Iterator[Path]:
         lanes.advance(_SWEEPS)
         made = int(lanes.words[Word.SWEEPS] - lanes.words[Word.LOG_START])
         _sort(log[:made], nothing_fires(run.plan), parts)
-    reactions, changes = np.array(run.plan.order, int), _changes(run)
+    reactions, changes, table = np.array(run.plan.order, int), _changes(run), np.array(entries(run.plan))
     for row, number in enumerate(block):
         times, chosen = (np.concatenate(column) for column in zip(*parts.pop(row, [_NOTHING]), strict=True))
-        fired = chosen // stride(run.plan)
+        fired = table[chosen // stride(run.plan)]
         amounts = run.initial[: run.plan.n_species] + np.cumsum(changes[fired], axis=0)
         yield Path(number, times, reactions[fired], amounts)
 

@@ -26,6 +26,7 @@ from chemlearn.expression import ZERO, Expr
 from chemlearn.simulate.native.attention import Scalars, lesser
 from chemlearn.simulate.native.bounds import Bounds
 from chemlearn.simulate.native.changes import most_changes, nothing_fires, stride
+from chemlearn.simulate.native.groups import Groups, groups_of
 from chemlearn.simulate.native.laws import Plan, never_negative
 from chemlearn.simulate.native.layout import LANES, LOG_ROWS, Word
 from chemlearn.simulate.native.vectors import BIT, DOUBLE, INT, Formulas, Vectors
@@ -62,6 +63,8 @@ class Step:
     def build(self) -> None:
         if self.plan.thinned:
             self._thin()
+        elif (groups := groups_of(self.plan)) is not None:
+            self._draw_of(groups)
         else:
             self._draw()
         if self.plan.logged:
@@ -71,7 +74,7 @@ class Step:
     def _draw(self) -> None:
         """The waiting time from the integrated hazard, which is known in closed form."""
         b, v, layout, plan = self.b, self.v, self.layout, self.plan
-        waiting, choice = self._draws()
+        waiting, choice = self._draws(2)
         now = self.row(layout.time)
         formulas = self._formulas(now)
         laws = [formulas(law) for law in plan.laws]
@@ -94,6 +97,32 @@ class Step:
         fine = self._unbroken(fine, formulas, laws, slopes, after, total)
         share = b.fmul(choice, sums[-1])
         self._go_on(now, due, fine, self._chosen(sums[:-1], share))
+
+    def _draw_of(self, groups: Groups) -> None:
+        """The same for groups of reactions with constant propensities: first the group, then its member."""
+        b, v, layout, plan = self.b, self.v, self.layout, self.plan
+        waiting, choice, inner = self._draws(3)
+        now = self.row(layout.time)
+        formulas = self._formulas(now)
+        if plan.integrated:
+            self._integrate(now, [formulas(law) for law in plan.laws], {})
+        behind, many = plan.n_constants, len(groups.terms)
+        totals = [b.fmul(self._constant(behind + g), formulas(term)) for g, term in enumerate(groups.terms)]
+        sums = _running_sums(b, totals)
+        due = b.fadd(now, b.fdiv(waiting, sums[-1]))
+        share = b.fmul(choice, sums[-1])
+        chosen = v.whole(0)
+        thresholds = [self._constant(behind + (1 + j) * many) for j in range(groups.size - 1)]
+        for g, value in enumerate(sums[:-1]):
+            passed = b.fcmp_ordered("<=", value, share)
+            chosen = b.select(passed, b.add(chosen, v.whole(stride(plan) * groups.size)), chosen)
+            for j, before in enumerate(thresholds):
+                threshold = self._constant(behind + (1 + j) * many + g + 1)
+                thresholds[j] = b.select(passed, threshold, before)
+        for threshold in thresholds:
+            passed = b.fcmp_ordered("<=", threshold, inner)
+            chosen = b.select(passed, b.add(chosen, v.whole(stride(plan))), chosen)
+        self._go_on(now, due, b.fcmp_ordered("<", sums[-1], v.number(math.inf)), chosen)
 
     def _integrate(self, now: Any, laws: list[Any], slopes: dict[int, Any]) -> None:
         """Add what the propensities of the last step make until now, and note the new ones.
@@ -128,7 +157,7 @@ class Step:
         what they have above their lower bounds, or on nothing. Exact for any bounds that hold.
         """
         b, v, layout = self.b, self.v, self.layout
-        waiting, choice = self._draws()
+        waiting, choice = self._draws(2)
         now, stop = self.row(layout.time), self.row(layout.stop)
         lows, highs, sound = self._ranges(now)
         bound = _running_sums(b, highs)[-1]
@@ -251,14 +280,16 @@ class Step:
         since = self.b.fsub(now, self.row(self.layout.start))
         return self.b.fadd(start, self.b.fmul(self.row(self.layout.slopes + j), since))
 
-    def _draws(self) -> tuple[Any, Any]:
-        """An exponential variate of mean 1 and a uniform one in [0, 1)."""
+    def _draws(self, count: int) -> list[Any]:
+        """An exponential variate of mean 1, then uniform ones in [0, 1)."""
         state = [self.row(self.layout.stream + i, self.v.ints) for i in range(4)]
-        first, state = self.v.xoshiro(state)
-        second, state = self.v.xoshiro(state)
+        words = []
+        for _ in range(count):
+            word, state = self.v.xoshiro(state)
+            words.append(word)
         for i, word in enumerate(state):
             self.set_row(self.layout.stream + i, word)
-        return self.v.exponential(first), self.v.fraction(second)
+        return [self.v.exponential(words[0]), *map(self.v.fraction, words[1:])]
 
     def _wait_on_ramp(self, waiting: Any, total: Any, rise: Any) -> Any:
         """2E/(P + √(P² + 2QE)); infinite where the hazard falls to 0 before."""
