@@ -51,7 +51,7 @@ def eventually(holds: Callable[[], Any], seconds: float = 60.0) -> None:
 
 
 def test_processes_give_the_same(whole: Path, tmp_path: Path) -> None:
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         quick(tmp_path / "o.zarr", executor=executor)
     assert tree(tmp_path / "o.zarr") == tree(whole)
 

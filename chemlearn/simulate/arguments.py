@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -94,10 +95,19 @@ def require_fit(model: Model, signal: Signal | None, start: Mapping[str, float] 
 def _require_positive(model: Model, signal: Signal | None) -> None:
     """The model must be fit for firing at both ends of the signal's range too, not only at its own input."""
     for level in () if signal is None else sorted({float(signal.values.min()), float(signal.values.max())}):
-        try:
-            model.with_values(**{model.input: level}).require(stochastic=True)
-        except ModelError as error:
-            raise ModelError(f"where the signal is {level:g}: {error}") from None
+        wrong = _wrong_at(model, level)
+        if wrong:
+            raise ModelError(f"where the signal is {level:g}: {wrong}")
+
+
+@lru_cache(maxsize=256)
+def _wrong_at(model: Model, level: float) -> str:
+    """What stands in the way of firing a model at a level of its input; "" if nothing does."""
+    try:
+        model.with_values(**{model.input: level}).require(stochastic=True)
+    except ModelError as error:
+        return str(error)
+    return ""
 
 
 def root_seed(seed: int | None) -> int:

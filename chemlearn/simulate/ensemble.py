@@ -63,6 +63,8 @@ class Work:
         Called as ``progress(done, wanted)`` with numbers of trajectories.
     stopping : threading.Event
         Ends the work early when it is set, from any thread.
+    ending : threading.Event
+        What the engine looks at in threads: set when nobody wants the rest.
     timeout : float, optional
         Seconds that each trajectory of a block may take in a worker process.
     """
@@ -72,6 +74,7 @@ class Work:
     take: Callable[[int, Any], None]
     progress: Progress | None
     stopping: threading.Event
+    ending: threading.Event
     timeout: float | None = None
 
     @property
@@ -87,7 +90,7 @@ class Work:
 def in_threads(work: Work, workers: int) -> bool:
     """Do all blocks in threads; whether Ctrl-C or ``work.stopping`` ended the work early.
 
-    For engines that leave Python while they run and look at ``work.stopping``. What a block raises and what
+    For engines that leave Python while they run and look at ``work.ending``. What a block raises and what
     ``progress`` raises come through, once every thread has ended.
     """
     waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
@@ -117,7 +120,7 @@ def in_threads(work: Work, workers: int) -> bool:
         return True
     finally:
         if left:
-            work.stopping.set()
+            work.ending.set()
         for thread in team:
             if thread.ident is not None:
                 thread.join()
@@ -125,7 +128,7 @@ def in_threads(work: Work, workers: int) -> bool:
 
 def _labour(work: Work, waiting: queue.SimpleQueue, results: queue.SimpleQueue) -> None:
     """A thread's life: do the blocks that wait, until told otherwise."""
-    while (number := waiting.get()) is not None and not work.stopping.is_set():
+    while (number := waiting.get()) is not None and not work.ending.is_set():
         try:
             results.put((number, work.do(work.blocks[number])))
         except BaseException as error:

@@ -137,7 +137,7 @@ def simulate_ssa(
     wanted = None if reduce is None else reductions(reduce)
     amounts = require_fit(model, signal, start)
     seed = root_seed(seed)
-    stopping = stopping or Event()
+    ending = Event()  # of this run alone: what is given may stop others too
     options = {
         "most_steps": most_firings,
         "timeout": timeout,
@@ -145,7 +145,7 @@ def simulate_ssa(
         "firings": firings,
         "propensity_integrals": propensity_integrals,
     }
-    run = prepared(engine, model, times, signal, amounts, stopping, options)
+    run = prepared(engine, model, times, signal, amounts, ending, options)
     how: dict[str, Any] = {
         "kind": "ssa",
         "engine": engine,
@@ -175,7 +175,8 @@ def simulate_ssa(
         blocks=blocks,
         take=lambda i, result: gather.take(blocks[i], result),
         progress=progress,
-        stopping=stopping,
+        stopping=stopping or Event(),
+        ending=ending,
         timeout=timeout,
     )
     if engine in IN_PROCESSES:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from chemlearn.expression import TIME, symbols
 from chemlearn.network import Network
 
-#: reactions from which on the sparse engine is the faster one, by ``benchmarks/scaling.py``
-MANY = 150
+#: reactions from which on the sparse engine is the faster one: between the 155 of a chain and the 230 of a dense
+#: random network in ``benchmarks/scaling.py``
+MANY = 180
 
 
 def suits(network: Network) -> str | None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import version
-from threading import Event, Lock
+from threading import Event
 from time import perf_counter
 from typing import Any
 
@@ -17,7 +17,7 @@ from chemlearn.expression import TIME, Expr, compile_expressions
 from chemlearn.model import Model
 from chemlearn.signal import Piece, Signal
 from chemlearn.simulate.arguments import has_ramps
-from chemlearn.simulate.native.compiled import Compiled
+from chemlearn.simulate.native.compiled import Compiled, compiling
 from chemlearn.simulate.native.paths import Path
 from chemlearn.simulate.native.streams import streams
 from chemlearn.simulate.reduce import Column
@@ -35,7 +35,6 @@ _BLOCK_BYTES = 2**26  # of results in one block
 _LARGEST_BLOCK = 4096
 _LOG_BYTES = 2**22
 _NAMED = 20  # reactions in a description
-_compiling = Lock()  # LLVM's own set-up is not made for several threads
 
 
 class Run:
@@ -213,7 +212,7 @@ class Run:
 
 def compiled(program: Program) -> Compiled:
     """The machine code of a program, from memory where it has been made before."""
-    with _compiling:
+    with compiling:
         return _compiled(program)
 
 
@@ -240,8 +239,14 @@ def _pieces(signal: Signal | None, end: float) -> np.ndarray:
     start, stop, value, slope = np.array([*pieces, after]).T
     arrives = value + slope * np.where(slope == 0, 0.0, stop - start)
     if signal is not None:
-        nearest = np.abs(arrives[:, None] - signal.values).argmin(axis=1)
-        knots = signal.values[nearest]
-        close = np.abs(arrives - knots) <= 1e-12 * np.abs(signal.values).max()
-        arrives = np.where(close, knots, arrives)
+        arrives = _at_knots(arrives, np.unique(signal.values))
     return np.ascontiguousarray(np.column_stack([stop, start, value, slope, arrives]))
+
+
+def _at_knots(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
+    """Values, but a knot's own where they differ from it by rounding only; ``knots`` are sorted."""
+    after = np.searchsorted(knots, values)
+    for beside in (after - 1, after):
+        knot = knots[np.clip(beside, 0, len(knots) - 1)]
+        values = np.where(np.abs(values - knot) <= 1e-12 * np.abs(knots).max(), knot, values)
+    return values

@@ -42,12 +42,19 @@ class Memory:
         self.tables = tables
         self.words = np.zeros(int(Word.WORDS), np.int64)
         self.numbers = self.words.view(float)
-        n_copied = tables.cells.constants
-        n_laws, n_events, leaves = len(tables.order), len(tables.events), _leaves(len(tables.order))
         self.log = np.empty((0, 0)) if log is None else log
         self.pending = np.zeros((_FIRST_ROOM, PENDING_HEAD + self._most_assigned()))
         self.cells = self._first_cells(run)
-        self.arrays = {
+        self.arrays = self._arrays(run, counts, seeds)  # the machine code knows addresses only
+        for word, array in self.arrays.items():
+            self.words[word] = array.ctypes.data
+        for word, count in self._counts(run, counts).items():
+            self.words[word] = count
+        self.numbers[Word.TIME] = -1.0  # before the first trajectory
+
+    def _arrays(self, run: Run, counts: np.ndarray, seeds: np.ndarray) -> dict[Word, np.ndarray]:
+        tables, leaves = self.tables, _leaves(len(self.tables.order))
+        return {
             Word.CELLS: self.cells,
             Word.BOUNDS: _aligned(2 * leaves),
             Word.SUMS: _aligned(2 * leaves),
@@ -58,7 +65,7 @@ class Memory:
             Word.RECORDS: tables.records,
             Word.ORDER: tables.order,
             Word.TIMES: np.append(run.times, np.nan),
-            Word.INITIAL: np.append(run.initial, np.zeros(n_copied - len(run.initial))),
+            Word.INITIAL: np.append(run.initial, np.zeros(tables.cells.n_counted)),
             Word.STREAMS: seeds,
             Word.PIECES: run.pieces,
             Word.RESULT: counts,
@@ -66,24 +73,27 @@ class Memory:
             Word.EVENTS: tables.events,
             Word.ASSIGNED: tables.assigned,
             Word.LINES: tables.lines,
-            Word.TRUTH: np.zeros(n_events, np.int64),
+            Word.TRUTH: np.zeros(len(tables.events), np.int64),
             Word.ROOTS: np.full(len(tables.lines), math.inf),
             Word.SLOPES: np.zeros(len(tables.lines)),
             Word.PENDING: self.pending,
             Word.SCRATCH: np.zeros(self._most_assigned()),
         }
-        counted = {
+
+    def _counts(self, run: Run, counts: np.ndarray) -> dict[Word, int]:
+        tables, n_laws = self.tables, len(self.tables.order)
+        return {
             Word.N_STATE: len(run.initial),
-            Word.N_COPIED: n_copied,
+            Word.N_COPIED: tables.cells.constants,
             Word.N_RECORDED: counts.shape[-1],
             Word.N_TIMES: len(run.times),
             Word.N_TRAJECTORIES: len(counts),
             Word.N_PIECES: len(run.pieces),
             Word.N_LAWS: n_laws,
-            Word.N_EVENTS: n_events,
+            Word.N_EVENTS: len(tables.events),
             Word.N_LINES: len(tables.lines),
             Word.FIRST_MOVED: tables.first_moved,
-            Word.LEAVES: leaves,
+            Word.LEAVES: _leaves(n_laws),
             Word.NOW: tables.cells.now,
             Word.SIGNS: tables.cells.signs,
             Word.LIMIT: run.most_steps,
@@ -92,11 +102,6 @@ class Memory:
             Word.PENDING_ROOM: len(self.pending),
             Word.PENDING_WIDTH: self.pending.shape[1],
         }
-        for word, array in self.arrays.items():
-            self.words[word] = array.ctypes.data
-        for word, count in counted.items():
-            self.words[word] = count
-        self.numbers[Word.TIME] = -1.0  # before the first trajectory
 
     @property
     def finished(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chemlearn.expression import ONE, ZERO, Expr, is_affine, number, symbol, symbols
+from chemlearn.expression import ONE, ZERO, Expr, is_affine, symbol, symbols
 from chemlearn.simulate.native.laws import factors, never_negative
 
 _KEPT = (-2.0, -1.0, 0.0, 1.0, 2.0)  # numbers that stay in a shape; all others are operands
@@ -124,6 +124,3 @@ def grouped(formulas: Sequence[Formula]) -> tuple[Shape, ...]:
     """The shapes that occur, in a fixed order, so that equal sets of shapes share their machine code."""
     found = dict.fromkeys(f.shape for f in formulas)
     return tuple(sorted(found, key=lambda shape: (shape != PRODUCT, str(shape.tree), sorted(shape.negative))))
-
-
-__all__ = ["PRODUCT", "Formula", "Shape", "formula", "grouped", "number", "places"]

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chemlearn.expression import ONE, ZERO, Expr, symbols
+from chemlearn.expression import Expr, symbols
 from chemlearn.simulate.sparse.layout import DRIVES, Assigned, Cause, Happening, Straight
 from chemlearn.simulate.sparse.prepared import Law, Prepared
 from chemlearn.simulate.sparse.program import Program
-from chemlearn.simulate.sparse.shapes import Formula, formula, grouped
+from chemlearn.simulate.sparse.shapes import formula, grouped
 
 
 @dataclass(frozen=True)
@@ -196,6 +196,3 @@ def _readers(trees: Sequence[Expr], n_state: int) -> list[set[int]]:
 
 def _union(readers: Sequence[set[int]], numbers: Iterable[int]) -> list[int]:
     return sorted(set().union(*(readers[n] for n in numbers)))
-
-
-__all__ = ["ONE", "ZERO", "Cells", "Formula", "Tables"]
