@@ -341,8 +341,10 @@ def _refuse(network: Network, trees: Sequence[Expr]) -> None:
         raise ModelError(f"event {network.events[0]}: a model with events has no kernel; remove the event")
     if network.lawless:
         raise ModelError(f"reaction {network.lawless[0]}: it has no rate law; write one after the reaction")
-    if any(TIME in symbols(tree) for tree in trees):
-        raise ModelError("a law depends on time itself; drive the model through its input instead")
+    timed = next((r.name for r in network.reactions if TIME in symbols(r.law)), None)
+    if timed is not None or any(TIME in symbols(tree) for tree in trees):
+        where = "a rule" if timed is None else f"reaction {timed}"
+        raise ModelError(f"{where} depends on time itself; drive the model through its input instead")
     values = {**network.constants, **network.initial}
     used = frozenset().union(*map(symbols, trees)) | set(network.variables)
     missing = sorted(n for n in used if n in values and np.isnan(values[n]))

@@ -214,8 +214,9 @@ class Model:
         """What to say when no name of the model plays a role."""
         network, name = self.network, getattr(self, role)
         if role == "input" and name in network.names:
+            how = "set by an event" if name in network.switched else "computed by the model"
             return (
-                f"{self.origin}: {name!r} is computed by the model, so no signal can drive it; make it a "
+                f"{self.origin}: {name!r} is {how}, so no signal can drive it; make it a "
                 f"constant or a boundary species (${name}), or name another input with input=... (--input)"
             )
         choices = network.constants if role == "input" else (*network.variables, *network.rules)

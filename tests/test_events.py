@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 
+import libsbml
 import numpy as np
 import pytest
 from scipy.linalg import expm
@@ -72,6 +73,21 @@ def test_antimony_means_that_triggers_were_true_before() -> None:
     assert event == Event("_E0", event.trigger, event.assignments)
     assert (event.initial, event.persistent, event.values_at_trigger) == (True, True, True)
     assert (event.delay, event.priority, str(event), event.place) == (None, None, "_E0", "event _E0")
+
+
+def test_level_2_knows_neither_priorities_nor_earlier_triggers() -> None:
+    text = "A = 1; R: => A; 1; E: at 3 after A > 3, priority = 2, persistent = false, t0 = false: A = 0"
+    document = libsbml.readSBMLFromString(to_sbml(text, "my.ant"))
+    assert document.setLevelAndVersion(2, 4, False)
+    (event,) = Network.read(libsbml.writeSBMLToString(document)).events
+    assert (event.initial, event.persistent, event.values_at_trigger) == (True, True, True)
+    assert (event.priority, event.delay) == (None, number(3))
+
+
+def test_an_event_without_a_condition_never_happens() -> None:
+    sbml = to_sbml("A = 1; R: => A; 1; E: at A > 3: A = 0", "my.ant")
+    empty = sbml[: sbml.index("<trigger")] + sbml[sbml.index("</trigger>") + len("</trigger>") :]
+    assert Network.read(empty).events == ()
 
 
 def test_volumes_and_boundary_species_may_be_set() -> None:

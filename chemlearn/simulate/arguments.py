@@ -87,7 +87,7 @@ def require_fit(model: Model, signal: Signal | None, start: Mapping[str, float] 
     _require_positive(model, signal)
     amounts = checked_start(model, start)
     for name, value in amounts.items():
-        if value != round(value) or value < 0:
+        if name in model.network.species and (value != round(value) or value < 0):
             raise ValueError(f"the start of {name!r} must be a whole number, got {value}")
     return amounts
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from chemlearn.expression import TIME, symbols
 from chemlearn.network import Network
 
-#: reactions from which on the sparse engine is the faster one: between the 155 of a chain and the 230 of a dense
-#: random network in ``benchmarks/scaling.py``
+#: reactions from which on the sparse engine is the faster one, by ``benchmarks/scaling.py``: between the 155
+#: of a chain and the 230 of a dense random network
 MANY = 180
 
 
