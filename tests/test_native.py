@@ -774,22 +774,6 @@ def test_other_threads_can_be_stopped_and_python_goes_on_beside_them() -> None:
                 future.result(timeout=1)
 
 
-def test_compiling_is_quick() -> None:
-    """A network of 26 reactions that nobody has seen, without what only the first compilation costs."""
-    Run(model(DIMERS), SEVERAL, None, {})
-    chain = "".join(
-        f"r{i}: X{i} => X{i + 1}; {1 + i}*X{i}; b{i}: X{i + 1} => X{i}; X{i + 1}/(3 + X{i + 1});"
-        for i in range(13)
-    )
-    network = Model.load(
-        "substanceOnly species " + ", ".join(f"X{i}" for i in range(14)) + "; X0 = 9;" + chain
-    )
-    assert len(network.network.reactions) == 26
-    begun = time.process_time()
-    Run(network, SEVERAL, None, {})
-    assert time.process_time() - begun < 0.5  # 0.1 s on an idle machine
-
-
 def test_the_method_is_stated_for_every_reaction() -> None:
     teeth = Signal.sawtooth(0, 2, rise=1, fall=1, periodic=True)
     assert Run(model(DIMERS), SEVERAL, None, {}).method.startswith("exact: every propensity is constant")
