@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         high_pass,
         integral_feedback,
     )
+    from chemlearn.ladder import Ladder
     from chemlearn.linear import WorkingRange, linear_kernel, step_kernel, step_response, working_range
     from chemlearn.lint import Finding
     from chemlearn.model import Model
@@ -63,6 +64,7 @@ _HOMES = {
     "errors": "ConvergenceError ModelError SimulationError",
     "kernel": "ExponentialKernel Kernel SampledKernel celani_vergassola exponential high_pass "
     "integral_feedback",
+    "ladder": "Ladder",
     "linear": "WorkingRange linear_kernel step_kernel step_response working_range",
     "lint": "Finding",
     "model": "Model",
@@ -92,6 +94,7 @@ __all__ = [
     "Finding",
     "Histogram",
     "Kernel",
+    "Ladder",
     "LinearRange",
     "Model",
     "ModelError",
