@@ -7,7 +7,7 @@ import pytest
 
 from chemlearn.model import Model
 from chemlearn.signal import Signal
-from chemlearn.simulate import simulate_paths, simulate_ssa
+from chemlearn.simulate import load, repeat, save, simulate_paths, simulate_ssa
 from tests.statistics import assert_moments
 
 DIMERS = """
@@ -70,6 +70,18 @@ def test_a_trajectory_in_which_nothing_fires_has_its_beginning_only() -> None:
     assert paths.fired.values.tolist() == [-1, -1]
     assert paths.X.values.tolist() == [4, 4]
     assert paths.attrs["until"] == 10.0
+
+
+def test_a_file_of_paths_is_made_again(tmp_path) -> None:
+    how = {"trajectories": range(4, 7), "seed": 3, "point": 2, "start": {"P": 15}}
+    paths = simulate_paths(Model.load(DIMERS), 2.0, signal=TEETH, **how)
+    assert repeat(load(save(paths, tmp_path / "paths.nc"))).identical(paths)
+    events = Model.load(
+        "substanceOnly species X; X = 9; k = 1; lost: X => ; k*X; E: at time > 1: k = 3, X = 8;"
+    )
+    paths = simulate_paths(events, 2.0, trajectories=3, seed=3)
+    assert np.count_nonzero(paths.fired == -2) == 3  # the event, once in each
+    assert repeat(paths).identical(paths)
 
 
 def test_the_names_of_reactions_are_those_of_the_model() -> None:

@@ -97,6 +97,8 @@ def simulate_paths(
         "seed": str(seed),
         "point": point,
         "start": json.dumps(amounts),
+        "trajectories": len(numbers),
+        "first_trajectory": numbers.start,
         "until": float(until),
     }
     coordinates = {"number": list(numbers), "reaction_name": [r.name for r in model.network.reactions]}

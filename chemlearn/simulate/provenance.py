@@ -132,14 +132,14 @@ def load(path: str | Path) -> xr.Dataset:
 
 
 def repeat(data: xr.Dataset) -> xr.Dataset:
-    """Simulate again what a Dataset of :func:`simulate_ode` or :func:`simulate_ssa` says of itself.
+    """Simulate again what a Dataset of a simulation (rate equations, ensemble or paths) says of itself.
 
     Raises
     ------
     SimulationError
         When the Dataset does not say how it was made.
     """
-    from chemlearn.simulate import simulate_ode, simulate_ssa
+    from chemlearn.simulate import simulate_ode, simulate_paths, simulate_ssa
 
     missing = [key for key in ("model_text", "engine", "kind") if key not in data.attrs]
     if missing:
@@ -160,15 +160,20 @@ def repeat(data: xr.Dataset) -> xr.Dataset:
     if how["kind"] == "ode":
         return simulate_ode(model, data.time.values, signal=signal, start=start)
     first = int(how.get("first_trajectory", 0))
+    ensemble: dict[str, Any] = {
+        "signal": signal,
+        "start": start,
+        "trajectories": range(first, first + int(how["trajectories"])),
+        "seed": int(how["seed"]),
+        "point": int(how["point"]),
+    }
+    if how["kind"] == "paths":
+        return simulate_paths(model, float(how["until"]), **ensemble)
     return simulate_ssa(
         model,
         data.time.values,
-        signal=signal,
-        start=start,
-        trajectories=range(first, first + int(how["trajectories"])),
-        seed=int(how["seed"]),
+        **ensemble,
         engine=how["engine"],
-        point=int(how["point"]),
         reduce=json.loads(how["reduce"]) if "reduce" in how else None,
         firings=bool(how.get("firings", 0)),
         propensity_integrals=bool(how.get("propensity_integrals", 0)),
