@@ -23,6 +23,7 @@ from chemlearn.model import Model
 from chemlearn.signal import Piece, Signal
 from chemlearn.simulate import simulate_ode
 from chemlearn.simulate.native import Run, compiled, step
+from chemlearn.simulate.native.changes import layout_of
 from chemlearn.simulate.native.groups import groups_of
 from chemlearn.simulate.native.streams import streams
 from chemlearn.simulate.native.vectors import INT, Vectors
@@ -184,7 +185,7 @@ def test_members_of_a_group_fire_in_proportion_to_their_constants(seed) -> None:
     for rates in ((0, 2, 0, 1), (1, 0.5, 0, 0), (0, 0, 0, 3), (1, 1, 1, 1), (0, 0, 0, 0)):
         free = model(text).with_values(**dict(zip("abcd", map(float, rates), strict=True)))
         run = Run(free, times, None, {}, firings=True)
-        assert groups_of(run.plan) is not None
+        assert groups_of(run.plan).size == 4
         counts = run(range(n), s, 0)
         total = sum(rates)
         shares = np.array(rates) / (total or 1)
@@ -358,6 +359,8 @@ HILL = (
     "substanceOnly species X; X = 0; s = 1; n = 2; made: => X; 9*s^n/(1 + s^n + X); lost: X => ; X/(1 + s);"
 )
 
+FACTOR = "substanceOnly species X; X = 5; s = 1; made: => X; 9*exp(s/4); lost: X => ; X; gone: X => ; s^2*X;"
+
 
 @pytest.mark.statistical
 @pytest.mark.parametrize("teeth", [(1.0, 0.7), (0.05, 0.02)], ids=["slow", "fast"])
@@ -446,13 +449,20 @@ def test_every_kind_of_law_along_ramps_is_poisson(law: str, seed) -> None:
 
 
 @pytest.mark.parametrize("side", ["low", "high"])
-def test_a_bound_that_does_not_hold_is_noticed(side: str) -> None:
-    """Negative control of thinning: upper bounds at half their height, lower ones at twice theirs."""
-    run = Run(model(HILL), np.array([0.0, 4.0]), TEETH, {})
-    moved = len(run.plan.moved)
+@pytest.mark.parametrize("text", [HILL, FACTOR], ids=["a law that bends", "a factor that does"])
+def test_a_bound_that_does_not_hold_is_noticed(text: str, side: str) -> None:
+    """Negative control of thinning: upper bounds at half their height, lower ones too near to them."""
+    run = Run(model(text), np.array([0.0, 4.0]), TEETH, {})
+    layout = layout_of(run.plan)
+    first, moved = 2 - layout.drives, len(run.plan.moved)  # the columns after stop and start are these rows
     assert moved > 0
-    columns = slice(4, 4 + moved) if side == "low" else slice(4 + moved, None)
-    run.pieces[:, columns] *= 2 if side == "low" else 0.5
+    if side == "high":
+        run.pieces[:, layout.highs + first :][:, :moved] *= 0.5
+    elif layout.n_lows:
+        lows, highs = (run.pieces[:, row + first :][:, :moved] for row in (layout.lows, layout.highs))
+        lows += (highs - lows) / 2
+    else:
+        run.pieces[:, layout.sure + first] = (1 + run.pieces[:, layout.sure + first]) / 2
     with pytest.raises(SimulationError, match="cannot be bounded"):
         run(range(100), 1, 0)
 

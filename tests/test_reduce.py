@@ -121,14 +121,6 @@ def test_firings_add_up_and_propensities_integrate_to_them(model: Model, signal:
     np.testing.assert_allclose(data.propensity_integral[0, :, 0], level, rtol=1e-12)
 
 
-def test_propensities_that_bend_along_a_ramp_are_not_integrated() -> None:
-    bent = Model.load("substanceOnly species X; X = 0; s = 1; made: => X; s/(1 + s); lost: X => ; X;")
-    teeth = Signal.sawtooth(0, 2, rise=1, fall=1, periodic=True)
-    with pytest.raises(SimulationError, match=r"not linear in s cannot be integrated .*staircase\(200\)"):
-        simulate_ssa(bent, TIMES, signal=teeth, propensity_integrals=True)
-    simulate_ssa(bent, TIMES, signal=teeth.staircase(9), propensity_integrals=True, seed=1)
-
-
 def test_a_reduction_keeps_no_trajectories(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is alive at any time is some blocks, however many trajectories there are."""
     alive, most = [0], [0]

@@ -11,6 +11,7 @@ import xarray as xr
 
 from chemlearn.model import Model
 from chemlearn.signal import Signal
+from chemlearn.simulate.ensemble import Run
 from chemlearn.simulate.provenance import annotated, dataset, driven
 from chemlearn.simulate.reduce import Column, Reduction
 
@@ -36,12 +37,22 @@ class Gathered:
         """Number of trajectories."""
         return int(self.there.sum())
 
-    def of(self, counts: np.ndarray) -> np.ndarray:
+    def of(self, run: Run, block: range, seed: int, point: int) -> np.ndarray:
+        """The counts of a block, written where they stay if the engine can."""
+        if not hasattr(run, "fill"):
+            return run(block, seed, point)
+        counts = self.counts[self._rows(block)]
+        run.fill(counts, block, seed, point)
         return counts
 
     def take(self, block: range, counts: np.ndarray) -> None:
-        rows = slice(block.start - self.numbers.start, block.stop - self.numbers.start)
-        self.counts[rows], self.there[rows] = counts, True
+        rows = self._rows(block)
+        if not np.may_share_memory(counts, self.counts):
+            self.counts[rows] = counts
+        self.there[rows] = True
+
+    def _rows(self, block: range) -> slice:
+        return slice(block.start - self.numbers.start, block.stop - self.numbers.start)
 
     def dataset(
         self, model: Model, times: np.ndarray, signal: Signal | None, how: Mapping[str, Any]
@@ -77,7 +88,9 @@ class Reduced:
         self.waiting: dict[int, tuple[range, list[Any]]] = {}
         self.finished = 0
 
-    def of(self, counts: np.ndarray) -> list[Any]:
+    def of(self, run: Run, block: range, seed: int, point: int) -> list[Any]:
+        """What the reductions keep of a block."""
+        counts = run(block, seed, point)
         return [reduction.of(counts, self.columns) for reduction in self.reductions]
 
     def take(self, block: range, found: list[Any]) -> None:

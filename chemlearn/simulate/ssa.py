@@ -98,7 +98,8 @@ def simulate_ssa(
         ε of ``"tau"`` and ``"langevin"``, 0.03 by default.
     firings, propensity_integrals : bool
         Record also how often every reaction has fired since time 0, and the integral of its propensity, over
-        a dimension ``reaction``. Native engine only.
+        a dimension ``reaction``. Native engine only. The integrals are exact where a propensity is constant
+        or linear in time between firings, and by Gauss's rule elsewhere: to 1e-9 or better.
     most_firings : int, optional
         Firings (and knots of the signal) that a trajectory may take. Native engine only.
     timeout : float, optional
@@ -171,7 +172,7 @@ def simulate_ssa(
         blocks = _even_blocks(numbers, len(times) * max(1, len(columns)))
         gather = Reduced(numbers, wanted, columns)
     work = Work(
-        do=lambda block: gather.of(run(block, seed, point)),
+        do=lambda block: gather.of(run, block, seed, point),
         blocks=blocks,
         take=lambda i, result: gather.take(blocks[i], result),
         progress=progress,

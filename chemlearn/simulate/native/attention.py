@@ -8,7 +8,7 @@ are left, closes the gaps, so that the last trajectories of a block do not drag 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from chemlearn.simulate.native.layout import LANES, Layout, Word
 from chemlearn.simulate.native.vectors import BIT, DOUBLE, INT
 
 POINTER = ir.PointerType()
+Integrals = Callable[["Scalars", Any, Any, Any], list[Any]]
 _UNROLLED = 32  # up to as many species the copying of a state is written out
 
 
@@ -115,8 +116,19 @@ def await_next(s: Scalars, lane: Any) -> None:
     s.put(s.layout.attention, lane, lesser(s.builder, time, s.get(s.layout.stop, lane)))
 
 
-def build_attend(module: ir.Module, layout: Layout, nothing_fires: int) -> ir.Function:
-    """``attend(run, lane)``; ``nothing_fires`` is the offset that changes no amount."""
+def build_attend(
+    module: ir.Module, layout: Layout, nothing_fires: int, integrals: Integrals | None = None
+) -> ir.Function:
+    """``attend(run, lane)``.
+
+    Parameters
+    ----------
+    nothing_fires : int
+        The offset that changes no amount.
+    integrals : callable, optional
+        Builds the integrals of the propensities of a lane from one time to another, in the order of their
+        rows, where they are recorded.
+    """
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, INT]), "attend")
     run, lane = function.args
     b = ir.IRBuilder(function.append_basic_block())
@@ -130,7 +142,7 @@ def build_attend(module: ir.Module, layout: Layout, nothing_fires: int) -> ir.Fu
         s.put(layout.chosen, lane, INT(nothing_fires))
         b.ret_void()
     stop = s.get(layout.stop, lane)
-    with b.if_else(_report(s, lane, lesser(b, due, stop))) as (ended, goes_on):
+    with b.if_else(_report(s, lane, lesser(b, due, stop), integrals)) as (ended, goes_on):
         with ended:
             _end(s, lane, nothing_fires)
         with goes_on:
@@ -145,7 +157,7 @@ def build_attend(module: ir.Module, layout: Layout, nothing_fires: int) -> ir.Fu
     return function
 
 
-def _report(s: Scalars, lane: Any, until: Any) -> Any:
+def _report(s: Scalars, lane: Any, until: Any, integrals: Integrals | None) -> Any:
     """Write the amounts at the output times up to an instant; whether these were the last."""
     b, layout = s.builder, s.layout
     times, count = s.address(Word.TIMES), s.word(Word.N_TIMES)
@@ -163,28 +175,16 @@ def _report(s: Scalars, lane: Any, until: Any) -> Any:
     b.position_at_end(write)
     target = s.at(result, b.mul(b.add(row, i), recorded))
     s.copy_out(layout.n_reported, lane, target)
-    _complete_integrals(s, lane, time, target)
+    if integrals is not None:
+        since = s.get(layout.since, lane)
+        for number, value in enumerate(integrals(s, lane, since, time)):
+            so_far = s.get(layout.integrated + number, lane)
+            b.store(b.fadd(so_far, value), s.at(target, INT(layout.integrated + number)))
     i.add_incoming(b.add(i, INT(1)), b.block)
     b.branch(check)
     b.position_at_end(done)
     s.put(layout.output, lane, i)
     return b.icmp_signed("==", i, count)
-
-
-def _complete_integrals(s: Scalars, lane: Any, time: Any, target: Any) -> None:
-    """Add to the integrals at an output time what has come since they were last noted."""
-    b, layout = s.builder, s.layout
-    if not layout.n_integrated:
-        return
-    lapse = b.fsub(time, s.get(layout.since, lane))
-    half = b.fmul(b.fmul(lapse, lapse), DOUBLE(0.5))
-    with s.counting(layout.n_integrated) as i:
-        propensity, rise, before = (
-            b.load(s.cell(b.add(INT(row), i), lane), typ=DOUBLE)
-            for row in (layout.propensities, layout.rises, layout.integrated)
-        )
-        added = b.fadd(b.fmul(propensity, lapse), b.fmul(rise, half))
-        b.store(b.fadd(before, added), s.at(target, b.add(INT(layout.integrated), i)))
 
 
 def _end(s: Scalars, lane: Any, nothing_fires: int) -> None:

@@ -97,20 +97,20 @@ class Bounds:
         """The branch that holds all along, or either where the input decides in between."""
         select = self.b.select
         one, other = self(first), self(second)
-        always, never = self._truth(condition)
+        always, never = self.truth(condition)
         low = select(always, one[0], select(never, other[0], self._lesser(one[0], other[0])))
         return low, select(always, one[1], select(never, other[1], self._greater(one[1], other[1])))
 
-    def _truth(self, condition: Expr) -> tuple[Any, Any]:
+    def truth(self, condition: Expr) -> tuple[Any, Any]:
         """Whether a condition holds all along, and whether it never does."""
         b, args = self.b, condition.args
         if not self.moves(condition):
             holds = self.formulas.holds(condition)
             return holds, b.not_(holds)
         if condition.op == "not":
-            return self._truth(args[0])[::-1]
+            return self.truth(args[0])[::-1]
         if condition.op in ("and", "or"):
-            (always, never), (also, nor) = map(self._truth, args)
+            (always, never), (also, nor) = map(self.truth, args)
             one, all_of = (b.or_, b.and_) if condition.op == "or" else (b.and_, b.or_)
             return one(always, also), all_of(never, nor)
         if condition.op in ("<", "<=", ">", ">="):

@@ -9,20 +9,23 @@ from chemlearn.simulate.native.laws import Plan
 from chemlearn.simulate.native.layout import LANES, Layout
 from chemlearn.simulate.native.vectors import DOUBLE, INT
 
+_LANEWISE = 14  # masked additions that cost as much as one change of 16 lanes, one after the other
+
 
 def layout_of(plan: Plan) -> Layout:
     counted = len(plan.order) if plan.counted else 0
     integrated = len(plan.order) if plan.integrated else 0
-    return Layout(plan.n_species, plan.n_drives, counted, integrated, plan.ramped, len(plan.moved))
+    moved = len(plan.moved)
+    lows = moved if plan.watched or groups_of(plan).bends else 0
+    return Layout(plan.n_species, plan.n_drives, counted, integrated, plan.ramped, moved, lows)
 
 
 def entries(plan: Plan) -> tuple[int, ...]:
     """Reactions of the plan in the order of the table; −1 for what never fires."""
-    groups = groups_of(plan)
-    return tuple(range(len(plan.changes))) if groups is None else groups.entries
+    return groups_of(plan).entries
 
 
-def _changes(plan: Plan) -> list[tuple[tuple[int, float], ...]]:
+def all_changes(plan: Plan) -> list[tuple[tuple[int, float], ...]]:
     """Rows and changes by one firing, entry by entry: amounts, and the number of the reaction's firings."""
     counters = [
         ((layout_of(plan).counted + number, 1.0),) if plan.counted else ()
@@ -33,7 +36,14 @@ def _changes(plan: Plan) -> list[tuple[tuple[int, float], ...]]:
 
 
 def most_changes(plan: Plan) -> int:
-    return max(1, *(len(c) for c in _changes(plan))) if plan.changes else 1
+    return max(1, *(len(c) for c in all_changes(plan))) if plan.changes else 1
+
+
+def changed_together(plan: Plan) -> bool:
+    """Whether it is quicker to add every change to all lanes, masked, than one lane's after another's."""
+    changes = all_changes(plan)
+    rows = {row for change in changes for row, _ in change}
+    return len(changes) + sum(map(len, changes)) + len(rows) < _LANEWISE * most_changes(plan)
 
 
 def stride(plan: Plan) -> int:
@@ -49,7 +59,7 @@ def nothing_fires(plan: Plan) -> int:
 def change_table(module: ir.Module, plan: Plan, layout: Layout) -> ir.GlobalVariable:
     """Row and change of every species, padded to the largest reaction; at the end one without change."""
     words: list[ir.Constant] = []
-    for changes in (*_changes(plan), ()):
+    for changes in (*all_changes(plan), ()):
         padded = [*changes, *[(layout.nothing, 0.0)] * (most_changes(plan) - len(changes))]
         for species, change in padded:
             words += [INT(species * LANES), DOUBLE(change).bitcast(INT)]

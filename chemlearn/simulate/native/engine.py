@@ -25,7 +25,7 @@ from chemlearn.simulate.native.groups import groups_of
 from chemlearn.simulate.native.laws import Prepared
 from chemlearn.simulate.native.layout import LANES, Word
 from chemlearn.simulate.native.loop import NARROW
-from chemlearn.simulate.native.ramps import cut, ranges
+from chemlearn.simulate.native.ramps import cut, ranges, refined
 from chemlearn.simulate.native.streams import streams
 from chemlearn.simulate.reduce import Column
 
@@ -100,20 +100,17 @@ class Run:
         ramped = signal is not None and has_ramps(signal)
         amounts = {**self.network.initial, **start}
         prepared = Prepared(self.network, self.input, ramped, every=firings or propensity_integrals)
-        if propensity_integrals and prepared.thinned:
-            raise SimulationError(
-                f"{model.origin}: propensities that are not linear in {model.input} cannot be integrated "
-                f"along its ramps; give the signal as constant steps, signal.staircase(200)"
-            )
         self.initial = np.array([amounts[name] for name in self.network.species], float)
         self.constants = self._values(prepared.constants, self.network.constants)
-        self.pieces = self._pieces(prepared, ramped)
+        self.pieces = self._pieces(prepared, ramped, propensity_integrals)
         self.plan = prepared.plan(
             self._possibly_negative(len(prepared.drives), ramped),
             counted=firings,
             integrated=propensity_integrals,
             logged=logged,
         )
+        if self.plan.moved:
+            self.pieces = self._for_thinning(self.pieces)
         rows = layout_of(self.plan).nothing  # whatever else stands among the amounts starts from 0
         self.initial = np.append(self.initial, np.zeros(rows - len(self.initial)))
         self.prepared = prepared
@@ -123,10 +120,7 @@ class Run:
     @cached_property
     def known(self) -> np.ndarray:
         """Numbers that the machine code reads: K0, K1, ..., and those of groups of reactions."""
-        groups = groups_of(self.plan)
-        return (
-            self.constants if groups is None else np.append(self.constants, groups.constants(self.constants))
-        )
+        return np.append(self.constants, groups_of(self.plan).known(self.constants))
 
     @cached_property
     def code(self) -> Compiled:
@@ -159,6 +153,11 @@ class Run:
 
     def __call__(self, block: range, seed: int, point: int) -> np.ndarray:
         counts = np.empty((len(block), len(self.times), len(self.columns)))
+        self.fill(counts, block, seed, point)
+        return counts
+
+    def fill(self, counts: np.ndarray, block: range, seed: int, point: int) -> None:
+        """Write what a call returns into an array, whose memory need not be new."""
         lanes = Lanes(self, counts, streams(seed, point, block))
         stretch = 1000
         while lanes.words[Word.ACTIVE]:
@@ -167,7 +166,6 @@ class Run:
             took = perf_counter() - began
             stretch = max(1000, int(stretch * min(2.0, _STRETCH / max(took, 1e-9))))
         self._add_rules(counts)
-        return counts
 
     def _values(self, trees: Sequence[Expr], constants: Mapping[str, Any]) -> np.ndarray:
         """Trees of constants, (n_trees, ...); what is not finite is found when it matters."""
@@ -176,7 +174,7 @@ class Run:
         shape = np.broadcast_shapes(*(np.shape(v) for v in (*values, *constants.values())))
         return np.array([np.broadcast_to(v, shape) for v in values], float).reshape(len(trees), *shape)
 
-    def _pieces(self, prepared: Prepared, ramped: bool) -> np.ndarray:
+    def _pieces(self, prepared: Prepared, ramped: bool, integrated: bool) -> np.ndarray:
         """One row per straight piece of the signal: stop, start, D0.., and G0.. where it has ramps.
 
         Where laws are not affine in the input, pieces are short, and bounds of T0.. follow.
@@ -187,7 +185,7 @@ class Run:
         pieces = list(self.signal.pieces(0.0, end)) or [Piece(0.0, math.inf, float(self.signal(0.0)), 0.0)]
         table = np.array(pieces)  # start, stop, value, slope
         if prepared.thinned:
-            return self._bounded(table[:, [1, 0, 2, 3]], prepared)
+            return self._bounded(table[:, [1, 0, 2, 3]], prepared, integrated)
         drives = prepared.drives
         constants = {**self.network.constants, self.input: table[:, 2]}
         rows = [table[:, 1], table[:, 0], *self._values(drives, constants)]
@@ -197,7 +195,7 @@ class Run:
             rows += [_kept_from_crossing(d, g, lengths) for d, g in zip(rows[2:], rises, strict=True)]
         return np.ascontiguousarray(np.column_stack(rows))
 
-    def _bounded(self, pieces: np.ndarray, prepared: Prepared) -> np.ndarray:
+    def _bounded(self, pieces: np.ndarray, prepared: Prepared, integrated: bool) -> np.ndarray:
         """Rows for thinning: stop, start, input, its slope, then the least and the greatest T0.. ."""
         constants, input = self.network.constants, str(self.input)
         names = [f"X{i}" for i in range(len(self.initial))] + [f"K{i}" for i in range(len(self.constants))]
@@ -213,9 +211,18 @@ class Run:
             return np.broadcast_to(total([*self.initial, *self.constants, *moved])[0], moved.shape[1:])
 
         short = cut(pieces, values, firings)
+        if integrated:
+            short = refined(short, values, prepared.moved, input, constants)
         lengths = np.nan_to_num(short[:, 0] - short[:, 1], posinf=0.0)
         short[:, 3] = _kept_from_crossing(short[:, 2], short[:, 3], lengths)
         return np.ascontiguousarray(np.hstack([short, *ranges(prepared.moved, input, constants, short)]))
+
+    def _for_thinning(self, pieces: np.ndarray) -> np.ndarray:
+        """The rows that the machine code reads: only such lower bounds as it needs, and what they come to."""
+        head, lows, highs = np.split(pieces, [4, 4 + len(self.plan.moved)], axis=1)
+        sure = groups_of(self.plan).sure(self.known, lows, highs)
+        needed = lows[:, : layout_of(self.plan).n_lows]
+        return np.ascontiguousarray(np.column_stack([head, needed, highs, sure]))
 
     def _possibly_negative(self, n_drives: int, ramped: bool) -> frozenset[str]:
         """Names of the K and D that are below 0 or unknown anywhere in this run."""

@@ -49,8 +49,8 @@ class Layout:
         Reactions whose firings are counted, and whose propensities are integrated.
     ramped : bool
         As in :class:`~chemlearn.simulate.native.laws.Plan`.
-    n_moved : int
-        Of T0, T1, ...
+    n_moved, n_lows : int
+        Of T0, T1, ..., and of those of which the least value is needed.
     """
 
     n_species: int
@@ -59,6 +59,7 @@ class Layout:
     n_integrated: int
     ramped: bool
     n_moved: int = 0
+    n_lows: int = 0
 
     @property
     def counted(self) -> int:
@@ -76,19 +77,9 @@ class Layout:
         return self.n_species + self.n_counted + self.n_integrated
 
     @property
-    def propensities(self) -> int:
-        """Of each reaction at ``since``, where they are integrated."""
-        return self.n_reported
-
-    @property
-    def rises(self) -> int:
-        """Their time derivatives, where they are integrated."""
-        return self.propensities + self.n_integrated
-
-    @property
     def since(self) -> int:
-        """The instant up to which the propensities have been integrated; no row otherwise."""
-        return self.rises + self.n_integrated
+        """The instant up to which the propensities have been integrated; no row where they are not."""
+        return self.n_reported
 
     @property
     def nothing(self) -> int:
@@ -113,16 +104,21 @@ class Layout:
     @property
     def highs(self) -> int:
         """Greatest T0, T1, ... on the piece."""
-        return self.lows + self.n_moved
+        return self.lows + self.n_lows
+
+    @property
+    def sure(self) -> int:
+        """Least share of its greatest value that a factor of the laws has on the piece."""
+        return self.highs + self.n_moved
 
     @property
     def n_piece(self) -> int:
         """Rows from ``drives`` on that every piece of the signal brings along."""
-        return self.highs + self.n_moved - self.drives
+        return self.time - self.drives
 
     @property
     def time(self) -> int:
-        return self.highs + self.n_moved
+        return self.sure + bool(self.n_moved)
 
     @property
     def attention(self) -> int:

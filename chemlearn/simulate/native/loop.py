@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -11,7 +12,9 @@ from chemlearn.simulate.native.attention import POINTER, Scalars, build_attend, 
 from chemlearn.simulate.native.changes import change_table, layout_of, nothing_fires
 from chemlearn.simulate.native.laws import Plan
 from chemlearn.simulate.native.layout import Layout, Word
+from chemlearn.simulate.native.reading import alone, of_lane, only
 from chemlearn.simulate.native.step import Step
+from chemlearn.simulate.native.thinning import ThinnedStep, build_weigh
 from chemlearn.simulate.native.vectors import INT
 
 WIDE = 16  #: lanes in one vector: two registers of 512 bits side by side hide each other's latencies
@@ -23,13 +26,24 @@ def build_module(plan: Plan, width: int) -> ir.Module:
     module = ir.Module(name="native")
     layout = layout_of(plan)
     table = change_table(module, plan, layout)
-    attend = build_attend(module, layout, nothing_fires(plan))
+    integrals = partial(_integrals, plan) if plan.integrated else None
+    attend = build_attend(module, layout, nothing_fires(plan), integrals)
+
+    weigh = build_weigh(module, plan, layout) if plan.thinned else None
 
     def step(s: Scalars, first: Any, constants: Any) -> None:
-        Step(s, plan, first, width, constants, table, attend).build()
+        kind = ThinnedStep if plan.thinned else Step
+        kind(s, plan, first, width, constants, table, attend, weigh).build()
 
     build_run(module, layout, width, step)
     return module
+
+
+def _integrals(plan: Plan, s: Scalars, lane: Any, begin: Any, end: Any) -> list[Any]:
+    """Integrals of the propensities of one lane, in the order of the network."""
+    b = s.builder
+    made = of_lane(plan, s, lane).integrals(alone(b, begin), alone(b, end))
+    return [only(b, value) for _, value in sorted(zip(plan.order, made, strict=True), key=lambda p: p[0])]
 
 
 def build_run(

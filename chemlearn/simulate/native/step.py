@@ -9,26 +9,30 @@ Along a ramp the propensities are affine in time, so the hazard that a waiting t
 with P the total propensity and Q its slope. Setting it equal to an exponential variate E gives τ = 2E/(P +
 √(P² + 2QE)), the root that stays finite as Q → 0 and holds for P = 0. Where the root is not real the hazard
 falls to 0 before E is used up, and nothing fires before the ramp ends. The reaction is chosen by the
-propensities at t + τ. Where a law is not affine in the input, candidates come at the rate of a proven bound,
-and some of them fire.
+propensities at t + τ. Where a law is not affine in the input, the step is that of ``thinning``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from llvmlite import ir
 
 from chemlearn.expression import ZERO, Expr
 from chemlearn.simulate.native.attention import Scalars, lesser
-from chemlearn.simulate.native.bounds import Bounds
-from chemlearn.simulate.native.changes import most_changes, nothing_fires, stride
-from chemlearn.simulate.native.groups import Groups, groups_of
-from chemlearn.simulate.native.laws import Plan, never_negative
+from chemlearn.simulate.native.changes import (
+    all_changes,
+    changed_together,
+    most_changes,
+    nothing_fires,
+    stride,
+)
+from chemlearn.simulate.native.groups import groups_of
+from chemlearn.simulate.native.laws import Plan
 from chemlearn.simulate.native.layout import LANES, LOG_ROWS, Word
+from chemlearn.simulate.native.reading import Reading
 from chemlearn.simulate.native.vectors import BIT, DOUBLE, INT, Formulas, Vectors
 
 _ROUNDING = 1e-9  # how far below 0, of the total, rounding may take a propensity at the end of a ramp
@@ -46,13 +50,16 @@ class Step:
         constants: Any,
         table: Any,
         attend: ir.Function,
+        weigh: ir.Function | None = None,
     ) -> None:
         self.s, self.plan, self.first = scalars, plan, first
-        self.constants, self.table, self.attend = constants, table, attend
+        self.constants, self.table, self.attend, self.weigh = constants, table, attend, weigh
+        self.groups = groups_of(plan)
         self.nothing_fires = nothing_fires(plan)
         self.layout, self.b = scalars.layout, scalars.builder
         self.width = width
         self.v = Vectors(self.b, width)
+        self.reading = Reading(plan, self.layout, self.v, self.row, self._constant)
 
     def row(self, number: int, kind: Any = None) -> Any:
         return self.b.load(self.s.cell(number, self.first), align=8 * self.width, typ=kind or self.v.doubles)
@@ -61,33 +68,26 @@ class Step:
         self.b.store(value, self.s.cell(number, self.first), align=8 * self.width)
 
     def build(self) -> None:
-        if self.plan.thinned:
-            self._thin()
-        elif (groups := groups_of(self.plan)) is not None:
-            self._draw_of(groups)
-        else:
-            self._draw()
+        self._draw()
         if self.plan.logged:
             self._log()
         self._fire()
 
     def _draw(self) -> None:
         """The waiting time from the integrated hazard, which is known in closed form."""
-        b, v, layout, plan = self.b, self.v, self.layout, self.plan
-        waiting, choice = self._draws(2)
+        b, v, layout, groups = self.b, self.v, self.layout, self.groups
+        waiting, choice, *further = self._draws(2 + (groups.size > 1))
         now = self.row(layout.time)
         formulas = self._formulas(now)
-        laws = [formulas(law) for law in plan.laws]
-        sums = _running_sums(b, laws) or [v.number(0.0)]
-        slopes = {i: formulas(tree) for i, tree in enumerate(plan.slopes) if i >= plan.first_driven}
-        if plan.integrated:
-            self._integrate(now, laws, slopes)
+        laws = [formulas(law) for law in groups.laws]
+        sums = running_sums(b, laws) or [v.number(0.0)]
+        slopes = {g: formulas(tree) for g, tree in enumerate(groups.slopes) if g >= groups.first_driven}
         total = sums[-1]
         if slopes:
-            rises = dict(zip(slopes, _running_sums(b, list(slopes.values())), strict=True))
+            rises = dict(zip(slopes, running_sums(b, list(slopes.values())), strict=True))
             after = self._wait_on_ramp(waiting, total, rises[len(laws) - 1])
-            for i, rise in rises.items():
-                sums[i] = b.fadd(sums[i], b.fmul(after, rise))
+            for g, rise in rises.items():
+                sums[g] = b.fadd(sums[g], b.fmul(after, rise))
         else:
             after = b.fdiv(waiting, total)
         due = b.fadd(now, after)
@@ -95,50 +95,9 @@ class Step:
         if slopes:  # where no firing comes before the knot its propensities do not matter
             fine = b.or_(fine, b.fcmp_ordered("==", after, v.number(math.inf)))
         fine = self._unbroken(fine, formulas, laws, slopes, after, total)
-        share = b.fmul(choice, sums[-1])
-        self._go_on(now, due, fine, self._chosen(sums[:-1], share))
-
-    def _draw_of(self, groups: Groups) -> None:
-        """The same for groups of reactions with constant propensities: first the group, then its member."""
-        b, v, layout, plan = self.b, self.v, self.layout, self.plan
-        waiting, choice, inner = self._draws(3)
-        now = self.row(layout.time)
-        formulas = self._formulas(now)
-        if plan.integrated:
-            self._integrate(now, [formulas(law) for law in plan.laws], {})
-        behind, many = plan.n_constants, len(groups.terms)
-        totals = [b.fmul(self._constant(behind + g), formulas(term)) for g, term in enumerate(groups.terms)]
-        sums = _running_sums(b, totals)
-        due = b.fadd(now, b.fdiv(waiting, sums[-1]))
-        share = b.fmul(choice, sums[-1])
-        chosen = v.whole(0)
-        thresholds = [self._constant(behind + (1 + j) * many) for j in range(groups.size - 1)]
-        for g, value in enumerate(sums[:-1]):
-            passed = b.fcmp_ordered("<=", value, share)
-            chosen = b.select(passed, b.add(chosen, v.whole(stride(plan) * groups.size)), chosen)
-            for j, before in enumerate(thresholds):
-                threshold = self._constant(behind + (1 + j) * many + g + 1)
-                thresholds[j] = b.select(passed, threshold, before)
-        for threshold in thresholds:
-            passed = b.fcmp_ordered("<=", threshold, inner)
-            chosen = b.select(passed, b.add(chosen, v.whole(stride(plan))), chosen)
-        self._go_on(now, due, b.fcmp_ordered("<", sums[-1], v.number(math.inf)), chosen)
-
-    def _integrate(self, now: Any, laws: list[Any], slopes: dict[int, Any]) -> None:
-        """Add what the propensities of the last step make until now, and note the new ones.
-
-        They are affine in between, and the lane may have been stopped before its firing was due.
-        """
-        b, layout = self.b, self.layout
-        lapse = b.fsub(now, self.row(layout.since))
-        half = b.fmul(b.fmul(lapse, lapse), self.v.number(0.5))
-        for i, number in enumerate(self.plan.order):
-            rise = b.fmul(self.row(layout.rises + number), half)
-            added = b.fadd(b.fmul(self.row(layout.propensities + number), lapse), rise)
-            self.set_row(layout.integrated + number, b.fadd(self.row(layout.integrated + number), added))
-            self.set_row(layout.propensities + number, laws[i])
-            self.set_row(layout.rises + number, slopes.get(i, self.v.number(0.0)))
-        self.set_row(layout.since, now)
+        passed = self._passed(sums[:-1], b.fmul(choice, sums[-1]))
+        chosen = self._member(passed, further[0], self._formulas(due)) if further else self._first_of(passed)
+        self._go_on(now, due, fine, chosen)
 
     def _log(self) -> None:
         """Write down when what fires, in which trajectory; 3 rows of all lanes for every sweep."""
@@ -149,94 +108,6 @@ class Step:
         for i, row in enumerate((self.layout.time, self.layout.chosen, self.layout.trajectory)):
             b.store(self.row(row, self.v.ints), s.at(log, b.add(place, INT(i * LANES))), align=8 * self.width)
 
-    def _thin(self) -> None:
-        """Thinning: candidates at the rate of a bound that holds to the end of the piece; some of them fire.
-
-        A candidate falls on the lower bounds of the propensities, and then fires for certain, or on what lies
-        between the bounds. Only there the propensities at its time are needed: the candidate then falls on
-        what they have above their lower bounds, or on nothing. Exact for any bounds that hold.
-        """
-        b, v, layout = self.b, self.v, self.layout
-        waiting, choice = self._draws(2)
-        now, stop = self.row(layout.time), self.row(layout.stop)
-        lows, highs, sound = self._ranges(now)
-        bound = _running_sums(b, highs)[-1]
-        candidate = b.fadd(now, b.fdiv(waiting, bound))
-        share = b.fmul(choice, bound)
-        sums = _running_sums(b, lows)
-        chosen = self._chosen(sums[:-1], share)
-        certain = b.and_(sound, b.fcmp_ordered("<", share, sums[-1]))
-        beyond = b.fcmp_ordered(">=", candidate, stop)
-        fine = b.fcmp_ordered("<", bound, v.number(math.inf))
-        fine, chosen = self._weighed(
-            b.or_(certain, beyond),
-            fine,
-            chosen,
-            lesser(b, candidate, stop),
-            b.fsub(share, sums[-1]),
-            lows,
-            highs,
-        )
-        self._go_on(now, candidate, fine, chosen)
-
-    def _ranges(self, now: Any) -> tuple[list[Any], list[Any], Any]:
-        """Bounds of the propensities on the piece, at least 0, and whether none had to be lifted to that."""
-        b, v, layout, plan = self.b, self.v, self.layout, self.plan
-        between = {
-            f"T{j}": (self.row(layout.lows + j), self.row(layout.highs + j)) for j in range(len(plan.moved))
-        }
-        bounds = Bounds(self._formulas(now), between, lambda tree: never_negative(tree, plan.negative))
-        lows, highs, zero = [], [], v.number(0.0)
-        sound = v.truth(True)
-        for i, law in enumerate(plan.laws):
-            low, high = bounds(law)
-            if i in plan.watched:
-                sound = b.and_(sound, b.fcmp_ordered(">=", low, zero))
-                low, high = v.intrinsic("maximum", low, zero), v.intrinsic("maximum", high, zero)
-            lows.append(low)
-            highs.append(high)
-        for i, species, amount in plan.short:  # may take what is not there: to be looked at
-            enough = b.fcmp_ordered(">=", self.row(species), v.number(amount))
-            sound = b.and_(sound, b.or_(enough, b.fcmp_ordered("<=", highs[i], zero)))
-        return lows, highs, sound
-
-    def _weighed(
-        self, certain: Any, fine: Any, chosen: Any, due: Any, share: Any, lows: list[Any], highs: list[Any]
-    ) -> tuple[Any, Any]:
-        """Whether all is well, and what fires, after looking at the propensities where that is needed."""
-        b, v, plan = self.b, self.v, self.plan
-        before = b.block
-        weigh, after = b.append_basic_block("weigh"), b.append_basic_block("weighed")
-        open_lanes = b.icmp_unsigned(
-            "!=", b.bitcast(b.not_(certain), ir.IntType(self.width)), ir.IntType(self.width)(0)
-        )
-        b.cbranch(open_lanes, weigh, after)
-        b.position_at_end(weigh)
-        formulas = self._formulas(due)
-        laws = [formulas(law) for law in plan.laws]
-        first = plan.first_driven
-        gaps = [b.fsub(law, low) for law, low in zip(laws[first:], lows[first:], strict=True)]
-        sums = _running_sums(b, gaps) or [v.number(0.0)]
-        fires = b.fcmp_ordered("<", share, sums[-1])
-        late = b.add(self._chosen(sums[:-1], share), v.whole(first * stride(plan)))
-        late = b.select(fires, late, v.whole(self.nothing_fires))
-        late = b.select(b.fcmp_ordered("<", share, v.number(0.0)), chosen, late)
-        right = self._unbroken(fine, formulas, laws, {}, due, v.number(0.0))
-        for law, low, high in zip(laws[first:], lows[first:], highs[first:], strict=True):
-            inside = b.and_(b.fcmp_ordered(">=", law, low), b.fcmp_ordered("<=", law, high))
-            right = b.and_(right, inside)
-        weighed = b.select(certain, chosen, late), b.select(certain, fine, right)
-        end = b.block
-        b.branch(after)
-        b.position_at_end(after)
-        results = []
-        for plain, new in zip((chosen, fine), weighed, strict=True):
-            phi = b.phi(new.type)
-            phi.add_incoming(plain, before)
-            phi.add_incoming(new, end)
-            results.append(phi)
-        return results[1], results[0]
-
     def _go_on(self, now: Any, due: Any, fine: Any, chosen: Any) -> None:
         """Note what fires when, and serve the lanes for which that is not all."""
         b, v, layout = self.b, self.v, self.layout
@@ -244,41 +115,22 @@ class Step:
         self.set_row(layout.time, b.select(fine, due, b.fsub(v.number(-1.0), now)))
         self.set_row(layout.chosen, chosen)
         late = b.fcmp_unordered(">=", due, self.row(layout.attention))
+        if not self.plan.integrated:
+            self._attend(b.or_(late, b.not_(fine)))
+            return
+        made = self.reading.integrals(now, lesser(b, due, self.row(layout.stop)))
+        self.set_row(layout.since, now)  # outputs before the firing complete the integrals for themselves
         self._attend(b.or_(late, b.not_(fine)))
+        for number, value in zip(self.plan.order, made, strict=True):
+            row = layout.integrated + number
+            self.set_row(row, b.fadd(self.row(row), value))
 
     def _formulas(self, time: Any) -> Formulas:
         """The laws at a time."""
-        return Formulas(self.v, self._names(time))
-
-    def _names(self, now: Any) -> dict[str, Callable[[], Any]]:
-        """How the symbols of prepared laws are read."""
-        plan, layout = self.plan, self.layout
-        names: dict[str, Callable[[], Any]] = {}
-        for i in range(plan.n_species):
-            names[f"X{i}"] = partial(self.row, i)
-        for i in range(plan.n_constants):
-            names[f"K{i}"] = partial(self._constant, i)
-        for j in range(plan.n_drives):
-            names[f"D{j}"] = partial(self._drive, j, now)
-            names[f"G{j}"] = partial(self.row, layout.slopes + j)
-        for j, tree in enumerate(plan.moved):
-            names[f"T{j}"] = partial(self._moved, tree, now)
-        return names
-
-    def _moved(self, tree: Expr, now: Any) -> Any:
-        """What the input makes of itself, now."""
-        return self._formulas(now)(tree)
+        return self.reading.at(time)
 
     def _constant(self, i: int) -> Any:
         return self.v.spread(self.b.load(self.s.at(self.constants, INT(i)), typ=DOUBLE))
-
-    def _drive(self, j: int, now: Any) -> Any:
-        """What depends on the input, now."""
-        start = self.row(self.layout.drives + j)
-        if not self.plan.ramped:
-            return start
-        since = self.b.fsub(now, self.row(self.layout.start))
-        return self.b.fadd(start, self.b.fmul(self.row(self.layout.slopes + j), since))
 
     def _draws(self, count: int) -> list[Any]:
         """An exponential variate of mean 1, then uniform ones in [0, 1)."""
@@ -306,14 +158,11 @@ class Step:
         """Without the lanes where a propensity is negative, or more would be taken than there is."""
         b, v = self.b, self.v
         least = b.fmul(total, v.number(-_ROUNDING if self.plan.ramped else 0.0))
+        fine = unbroken(self.reading, fine, formulas, laws, least)
         for i in sorted(self.plan.watched):
-            fine = b.and_(fine, b.fcmp_ordered(">=", laws[i], least))
             if i in slopes and self.plan.slopes[i] != ZERO:
                 later = b.fadd(laws[i], b.fmul(self._within_piece(after), slopes[i]))
                 fine = b.and_(fine, b.fcmp_ordered(">=", later, least))
-        for i, species, amount in self.plan.short:
-            enough = b.fcmp_ordered(">=", formulas.names[f"X{species}"](), v.number(amount))
-            fine = b.and_(fine, b.or_(enough, b.fcmp_ordered("<=", laws[i], v.number(0.0))))
         return fine
 
     def _within_piece(self, after: Any) -> Any:
@@ -321,16 +170,47 @@ class Step:
         left = self.b.fsub(self.row(self.layout.stop), self.row(self.layout.time))
         return lesser(self.b, after, left)
 
-    def _chosen(self, sums: list[Any], share: Any) -> Any:
-        """Offset in the table of the first reaction whose running sum exceeds a share of the total.
+    def _passed(self, sums: list[Any], share: Any) -> list[Any]:
+        """Which running sums a share of the total has passed: it lies in the group after the last of these.
 
         A reaction with propensity 0 adds nothing to the sum and is never chosen.
         """
-        b, v = self.b, self.v
-        chosen = v.whole(0)
-        for value in sums:
-            passed = b.fcmp_ordered("<=", value, share)
-            chosen = b.select(passed, b.add(chosen, v.whole(stride(self.plan))), chosen)
+        return [self.b.fcmp_ordered("<=", value, share) for value in sums]
+
+    def _of_group(self, passed: list[Any], step: int) -> Any:
+        """The number of the group that is chosen, times a step."""
+        number = self.v.whole(0)
+        for g, truth in enumerate(passed, start=1):
+            number = self.b.select(truth, self.v.whole(step * g), number)
+        return number
+
+    def _first_of(self, passed: list[Any]) -> Any:
+        """Offset of the first member of the group that is chosen."""
+        return self._of_group(passed, self.groups.size * stride(self.plan))
+
+    def _member(self, passed: list[Any], share: Any, factor: Callable[[Expr], Any]) -> Any:
+        """Offset of the member that fires: what a share of 1, or of a moving group's factor, falls on."""
+        b, v, groups = self.b, self.v, self.groups
+        chosen = self._first_of(passed)
+        if groups.size == 1:
+            return chosen
+        many, behind = len(groups.laws), self.plan.n_constants
+        scale: Any = v.number(1.0)
+        for g, moving in enumerate(groups.moving):
+            value = v.number(1.0) if moving is None else factor(moving)
+            if g == 0:
+                scale = value
+            elif moving is not None or groups.moving[g - 1] is not None:
+                scale = b.select(passed[g - 1], value, scale)
+        if any(moving is not None for moving in groups.moving):
+            share = b.fmul(share, scale)
+        for j in range(groups.size - 1):
+            row = behind + (1 + j) * many
+            threshold = self._constant(row)
+            for g, truth in enumerate(passed, start=1):
+                threshold = b.select(truth, self._constant(row + g), threshold)
+            further = b.add(chosen, v.whole(stride(self.plan)))
+            chosen = b.select(b.fcmp_ordered("<=", threshold, share), further, chosen)
         return chosen
 
     def _attend(self, due: Any) -> None:
@@ -356,6 +236,26 @@ class Step:
 
     def _fire(self) -> None:
         """Change the amounts of every lane by the reaction that was chosen for it."""
+        if changed_together(self.plan):
+            self._fire_all()
+        else:
+            self._fire_each()
+
+    def _fire_all(self) -> None:
+        """All lanes at once, reaction by reaction."""
+        b, v = self.b, self.v
+        chosen = self.row(self.layout.chosen, v.ints)
+        rows: dict[int, Any] = {}
+        for place, changes in enumerate(all_changes(self.plan)):
+            fires = b.icmp_signed("==", chosen, v.whole(place * stride(self.plan)))
+            for number, change in changes:
+                before = rows.get(number) or self.row(number)
+                rows[number] = b.select(fires, b.fadd(before, v.number(change)), before)
+        for number, value in rows.items():
+            self.set_row(number, value)
+
+    def _fire_each(self) -> None:
+        """Lane by lane, from the table of changes."""
         b, s = self.b, self.s
         for k in range(self.width):
             lane = b.add(self.first, INT(k))
@@ -367,7 +267,22 @@ class Step:
                 b.store(b.fadd(b.load(target, typ=DOUBLE), change), target)
 
 
-def _running_sums(b: ir.IRBuilder, values: list[Any]) -> list[Any]:
+def unbroken(reading: Reading, fine: Any, formulas: Formulas, laws: list[Any], least: Any) -> Any:
+    """Without the lanes where a propensity is below the least, or more would be taken than there is.
+
+    ``laws`` are in the order of the plan: where something has to be watched there are no groups of several.
+    """
+    b, v, plan = reading.b, reading.v, reading.plan
+    for i in sorted(plan.watched):
+        fine = b.and_(fine, b.fcmp_ordered(">=", laws[i], least))
+    for i, species, amount in plan.short:
+        enough = b.fcmp_ordered(">=", reading.row(species), v.number(amount))
+        fine = b.and_(fine, b.or_(enough, b.fcmp_ordered("<=", laws[i], v.number(0.0))))
+    return fine
+
+
+def running_sums(b: ir.IRBuilder, values: list[Any]) -> list[Any]:
+    """Of vectors, from the first to each."""
     sums = values[:1]
     for value in values[1:]:
         sums.append(b.fadd(sums[-1], value))
