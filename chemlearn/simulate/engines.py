@@ -70,14 +70,8 @@ def exact(
     model: Model, times: np.ndarray, signal: Signal | None, start: Mapping[str, float], **options: Any
 ) -> native.Run | sparse.Run:
     """Our own exact engine: in lanes, or sparse where the network asks for it; never by the ensemble."""
-    why = sparse.suits(model.network)
-    if why is None:
-        return native.Run(model, times, signal, start, **options)
-    if options.pop("propensity_integrals", False):
-        raise SimulationError(
-            f"{model.origin}: propensities are integrated for small networks without events only, and {why}"
-        )
-    return sparse.Run(model, times, signal, start, **options)
+    made = native.Run if sparse.suits(model.network) is None else sparse.Run
+    return made(model, times, signal, start, **options)
 
 
 def streams(seed: int, point: int, trajectories: range) -> np.ndarray:

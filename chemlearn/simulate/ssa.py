@@ -98,8 +98,10 @@ def simulate_ssa(
         ε of ``"tau"`` and ``"langevin"``, 0.03 by default.
     firings, propensity_integrals : bool
         Record also how often every reaction has fired since time 0, and the integral of its propensity, over
-        a dimension ``reaction``. Native engine only. The integrals are exact where a propensity is constant
-        or linear in time between firings, and by Gauss's rule elsewhere: to 1e-9 or better.
+        a dimension ``reaction``. Native engine only, for every model that it fires. The integrals are exact
+        to rounding where a propensity is constant or linear in time between firings, and by quadrature
+        elsewhere: to 1e-9 or better, jumps included; ``attrs["method"]`` says for which. A smooth peak
+        narrower than a thousandth of a straight piece of the signal can be missed.
     most_firings : int, optional
         Firings (and knots of the signal) that a trajectory may take. Native engine only.
     timeout : float, optional

@@ -142,6 +142,8 @@ class Run:
             return "exact: every propensity is constant between firings and knots of the signal"
         how = "thinning under a proven bound" if self.plan.thinned else "integrated hazard in closed form"
         held = ", ".join(names[: self.plan.first_driven]) or "none"
+        if self.plan.thinned and self.plan.integrated:
+            held += "; integrals of what is thinned by Gauss's rule of three points on short stretches"
         return f"exact: {how} along ramps for {', '.join(moving)}; constant between firings: {held}"
 
     def blocks(self, trajectories: int, workers: int) -> list[range]:

@@ -9,6 +9,7 @@ from llvmlite import ir
 from chemlearn.simulate.sparse.code import DOUBLE, INFINITY, INT, Code
 from chemlearn.simulate.sparse.formulas import ROOT
 from chemlearn.simulate.sparse.happenings import SAME, Happenings
+from chemlearn.simulate.sparse.integrals import Integrals
 from chemlearn.simulate.sparse.layout import DRIVES, PIECE, Failure, Word
 from chemlearn.simulate.sparse.program import Parts, fail_if, failed
 
@@ -24,7 +25,8 @@ class Attention:
 
     def __init__(self, parts: Parts) -> None:
         self.parts, self.program = parts, parts.program
-        self.happenings = Happenings(parts) if parts.program.events else None
+        self.integrals = Integrals(parts) if parts.program.integrated else None
+        self.happenings = Happenings(parts, self.integrals) if parts.program.events else None
         self.open_window = self._open_window()
         self.set_attention = self._set_attention()
         self.report = self._report()
@@ -78,6 +80,8 @@ class Attention:
             row = b.mul(b.add(first, output()), width)
             with c.counting(INT(0), copied) as i:
                 c.store(c.load(cells, i, DOUBLE), result, b.add(row, i))
+            if self.integrals:
+                c.call(self.integrals.complete, c.load(times, output(), DOUBLE), b.add(row, copied))
             output.set(c.plus(output(), 1))
         c.set_word(Word.OUTPUT, output())
         c.return_()
@@ -116,6 +120,8 @@ class Attention:
         stop = c.load(c.address(Word.PIECES), INT(0), DOUBLE)
         c.set_word(Word.STOP, stop)
         c.set_word(Word.WINDOW, stop)
+        if self.integrals:
+            c.call(self.integrals.reset)
         if self.program.driven:
             c.call(self.parts.move, DOUBLE(0.0), c.word(Word.NOW))
         c.call(self.open_window if self.program.moved else self.parts.renew, INT(0))
@@ -180,7 +186,11 @@ class Attention:
         instant = c.number(Word.INSTANT)
         # an output that is meant to be at the instant itself shows what is then
         before = b.fmul(instant, DOUBLE(1.0 - SAME))
-        c.call(self.report, b.select(b.fcmp_ordered("<", due, instant), due, before))
+        # and one that is at the firing to the last bit is behind it, or it would be awaited for ever
+        behind = b.bitcast(c.plus(b.bitcast(due, INT), 1), DOUBLE)
+        c.call(self.report, b.select(b.fcmp_ordered("<", due, instant), behind, before))
+        if self.integrals and self.program.bent:
+            c.return_if(failed(c), LEAVE)
         with c.only_if(b.fcmp_ordered("<", due, instant)):
             self._await_output(c, instant)
             c.return_(GO_ON)
@@ -188,6 +198,8 @@ class Attention:
         c.set_word(Word.FIRED, c.plus(c.word(Word.FIRED), 1))
         knot = b.fcmp_ordered(">=", instant, c.number(Word.STOP))
         with c.only_if(knot):
+            if self.integrals and self.program.moved:
+                c.call(self.integrals.catch_up, instant)
             self._enter_piece(c)
         if self.program.driven:
             c.call(self.parts.move, instant, c.word(Word.NOW))

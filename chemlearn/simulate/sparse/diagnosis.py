@@ -52,6 +52,9 @@ class Diagnosis(diagnosis.Diagnosis):
             case Failure.ENDLESS:
                 what = f"it is one of more than {value - 1:g} events that trigger one another"
                 return self._of_event(culprit, what, time, "give one of them a delay or another trigger")
+            case Failure.ROUGH:
+                what = f"its propensity changes too fast around t={value:.4g} to be integrated"
+                return self._error(culprit, what, "make its law smoother, or do without propensity_integrals")
         return self.broken(*memory.situations())
 
     def _assigned(self, memory: Memory, row: int, value: float, time: float) -> SimulationError:

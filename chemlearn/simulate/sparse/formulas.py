@@ -47,14 +47,14 @@ class Evaluation:
             place = c.short(self.laws, c.plus(b.shl(number, INT(1)), 1))
         return b.gep(self.operands, [place], source_etype=SHORT)
 
-    def now(self, shape: Shape, first: Any) -> Any:
-        """A formula's value."""
-        return self._scalar(self._formulas(shape, first, 0)(shape.tree))
+    def now(self, shape: Shape, first: Any, further: int = 0) -> Any:
+        """A formula's value, with what moves read so many cells further on."""
+        return self.scalar(self.formulas(shape, first, further)(shape.tree))
 
     def bound(self, shape: Shape, first: Any) -> Any:
         """What a law cannot exceed from now to the end of the window; not a number where it is below 0."""
         b, v = self.code.b, self.code.v
-        now, end = (self._formulas(shape, first, by) for by in (0, DRIVES))
+        now, end = (self.formulas(shape, first, by) for by in (0, DRIVES))
         if shape.straight:
             highest = v.intrinsic("maximum", now(shape.tree), end(shape.tree))
         else:
@@ -64,10 +64,10 @@ class Evaluation:
                 ranges[name] = v.intrinsic("minimum", *ends), v.intrinsic("maximum", *ends)
             highest = Bounds(now, ranges, shape.never_negative)(shape.tree)[1]
         raised = v.intrinsic("maximum", b.fmul(highest, v.number(1.0 + ROUNDING)), v.number(0.0))
-        bound = self._scalar(raised)
+        bound = self.scalar(raised)
         if not shape.watched:
             return bound
-        fine = b.fcmp_ordered(">=", self._scalar(now(shape.tree)), self.least())
+        fine = b.fcmp_ordered(">=", self.scalar(now(shape.tree)), self.least())
         return b.select(fine, bound, DOUBLE(math.nan))
 
     def total(self) -> Any:
@@ -77,10 +77,11 @@ class Evaluation:
         """How far below 0 rounding may take a propensity."""
         return self.code.b.fmul(self.total(), DOUBLE(-ROUNDING))
 
-    def _scalar(self, value: Any) -> Any:
+    def scalar(self, value: Any) -> Any:
+        """What a vector of one lane holds."""
         return self.code.b.extract_element(value, SHORT(0))
 
-    def _formulas(self, shape: Shape, first: Any, further: int) -> Formulas:
+    def formulas(self, shape: Shape, first: Any, further: int) -> Formulas:
         """How a shape is evaluated, with what moves read so many cells further on."""
         names = {
             name: partial(self._operand, first, i, further if name.startswith("D") else 0)
@@ -135,7 +136,7 @@ class Library:
         c = Code(self.module, "value", [INT], DOUBLE)
         evaluation, (number,) = Evaluation(c, self.shapes), c.arguments
         first = evaluation.first(number)
-        self._choose(
+        self.choose(
             evaluation, number, range(len(self.shapes)), lambda kind: evaluation.now(self.shapes[kind], first)
         )
         return c.function
@@ -146,13 +147,18 @@ class Library:
         evaluation, (law,) = Evaluation(c, self.shapes), c.arguments
         first = evaluation.first(law)
         moved = [kind for kind in self.kinds if self.shapes[kind].moved]
-        self._choose(evaluation, law, moved, lambda kind: evaluation.bound(self.shapes[kind], first))
+        self.choose(evaluation, law, moved, lambda kind: evaluation.bound(self.shapes[kind], first))
         return c.function
 
-    def _choose(
-        self, evaluation: Evaluation, number: Any, kinds: Sequence[int], build: Callable[[int], Any]
+    def choose(
+        self,
+        evaluation: Evaluation,
+        number: Any,
+        kinds: Sequence[int],
+        build: Callable[[int], Any],
+        default: Any = None,
     ) -> None:
-        """Return what is built for the shape of a formula; its value for the other shapes."""
+        """Return what is built for the shape of a formula; a default or its value for the other shapes."""
         c, b = evaluation.code, evaluation.code.b
         otherwise = b.append_basic_block("otherwise")
         choice = b.switch(evaluation.kind(number), otherwise)
@@ -165,4 +171,4 @@ class Library:
         if len(kinds) == len(self.shapes):
             b.unreachable()
         else:
-            c.return_(c.call(self.value, number))
+            c.return_(c.call(self.value, number) if default is None else default)

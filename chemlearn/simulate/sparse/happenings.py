@@ -17,6 +17,7 @@ from typing import Any
 from llvmlite import ir
 
 from chemlearn.simulate.sparse.code import BIT, DOUBLE, INFINITY, INT, Code
+from chemlearn.simulate.sparse.integrals import Integrals
 from chemlearn.simulate.sparse.layout import (
     CLOCK,
     INPUT,
@@ -41,8 +42,8 @@ ZERO, ONE = DOUBLE(0.0), DOUBLE(1.0)
 class Happenings:
     """Functions for events."""
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts, self.program = parts, parts.program
+    def __init__(self, parts: Parts, integrals: Integrals | None) -> None:
+        self.parts, self.program, self.integrals = parts, parts.program, integrals
         self.holds = self._holds()
         self.remove = self._remove()
         self.enqueue = self._enqueue()
@@ -258,11 +259,13 @@ class Happenings:
         last = c.plus(c.word(Word.N_PENDING), -1)
         self._copy(c, self._pending(c, last), pending)
         c.set_word(Word.N_PENDING, last)
+        cause = b.add(c.word(Word.N_LAWS), event)
+        if self.integrals:
+            c.call(self.integrals.touch, cause, c.number(Word.TIME))
         self._assign(c, first, count)
         c.return_if(failed(c))
         if self.program.logged:
             log(c, c.number(Word.TIME), b.sub(INT(-1), event))
-        cause = b.add(c.word(Word.N_LAWS), event)
         c.call(self.parts.refresh, cause)
         if self.program.lines:
             self._locate_listed(c, cause)

@@ -10,10 +10,14 @@ changes: a binary tree of sums of which every second level is stored, without dr
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 DRIVES = 3  #: what moves: the input, time, and the input's slope; now, and then at the end of the window
 INPUT, CLOCK, SLOPE = range(DRIVES)
+BEGIN, END = (
+    2 * DRIVES,
+    3 * DRIVES,
+)  #: so many cells further on, what moves at the ends of a part of an integral
 PIECE = 5  #: numbers of a straight piece of the signal: stop, start, value, slope, value at its end
 LOG_HEAD = 2  #: numbers of an entry of the log before the state: time, and what happened
 PENDING_HEAD = 2  #: numbers of a pending event before its new values: which it is, and when
@@ -93,8 +97,23 @@ class Word(IntEnum):
     CHOICE = 63  # and uniform
     VALUE = 64  # what a failure is about
     STREAM = 65  # four words: the random numbers
+    # integrals of propensities
+    INTEGRALS = 70  # address: of every law, since when, and the integral until then
+    STRIDES = 71  # address: how far to go at once, for laws that move
+    CURVES = 72  # address: a Curve of every law
+    LEAST = 73  # numbers: between which values a law stays
+    MOST = 74
+    HALVED = 75  # whether a stretch had to be cut
 
-    WORDS = 70  # how many there are
+    WORDS = 76  # how many there are
+
+
+class Curve(IntFlag):
+    """How a law moves between two changes of the state."""
+
+    BENT = 1  # not in proportion to the input or time
+    TIMED = 2  # also where the input stands still
+    JUMPS = 4
 
 
 class Cause(IntEnum):
@@ -155,3 +174,4 @@ class Failure(IntEnum):
     ASSIGNED = 4  # an event sets what cannot be
     DELAY = 5
     ENDLESS = 6  # events that trigger one another for ever
+    ROUGH = 7  # a propensity that cannot be integrated

@@ -131,6 +131,7 @@ class _Loop:
             after = self._after(record, i)
             with c.only_if(b.fcmp_ordered("<", after, DOUBLE(0.0)), likely=False):
                 self._stop(Failure.BROKEN)
+        self._integrate(law)
         with c.counting(*changes, by=2) as i:
             c.store(self._after(record, i), cells, c.short(record, i))
         if self.program.counted:
@@ -146,6 +147,16 @@ class _Loop:
                 self._put_down()
                 self._go_where(c.call(self.attention.fired, law))
         b.branch(self.head)
+
+    def _integrate(self, law: Any) -> None:
+        """Bring the integrals forward of what a firing is about to change."""
+        b, c, integrals = self.b, self.c, self.attention.integrals
+        if integrals is not None:
+            c.call(integrals.touch, law, self.time())
+            if self.program.bent:
+                with c.only_if(failed(c), likely=False):
+                    self._put_down()
+                    b.branch(self.leave)
 
     def _after(self, record: Any, i: Any) -> Any:
         """An amount after the change at an entry of a record."""

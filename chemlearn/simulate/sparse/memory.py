@@ -78,6 +78,9 @@ class Memory:
             Word.SLOPES: np.zeros(len(tables.lines)),
             Word.PENDING: self.pending,
             Word.SCRATCH: np.zeros(self._most_assigned()),
+            Word.INTEGRALS: np.zeros((len(tables.order), 2)),
+            Word.STRIDES: np.zeros(len(tables.order)),
+            Word.CURVES: tables.curves,
         }
 
     def _counts(self, run: Run, counts: np.ndarray) -> dict[Word, int]:

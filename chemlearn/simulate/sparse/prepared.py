@@ -18,14 +18,17 @@ from chemlearn.expression import (
     TIME,
     Expr,
     derivative,
+    is_affine,
     operation,
     symbol,
     symbols,
 )
 from chemlearn.network import Network
 from chemlearn.simulate.native.laws import factors, vanishes_below
-from chemlearn.simulate.sparse.layout import CLOCK, INPUT, SLOPE
+from chemlearn.simulate.sparse.layout import CLOCK, INPUT, SLOPE, Curve
+from chemlearn.simulate.sparse.ranges import can_jump
 
+_MOVED = (f"D{INPUT}", f"D{CLOCK}")
 _SLOPE = "slope of the input"  # no name of a model has a blank in it
 
 
@@ -70,7 +73,15 @@ class Law:
     @property
     def moved(self) -> bool:
         """Whether the input or time moves it."""
-        return not symbols(self.tree).isdisjoint(("D0", "D1"))
+        return not symbols(self.tree).isdisjoint(_MOVED)
+
+    @property
+    def curve(self) -> Curve:
+        """How, while the state stays."""
+        if is_affine(self.tree, *_MOVED):
+            return Curve(0)
+        timed = Curve.TIMED if f"D{CLOCK}" in symbols(self.tree) else Curve(0)
+        return Curve.BENT | timed | (Curve.JUMPS if can_jump(self.tree, *_MOVED) else Curve(0))
 
 
 class Prepared:

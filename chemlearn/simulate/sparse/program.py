@@ -26,8 +26,8 @@ class Program:
         Numbers of the shapes that are laws.
     events, lines : bool
         Whether there are events, and straight lines in their triggers.
-    counted, logged : bool
-        Whether firings are counted, and written down.
+    counted, logged, integrated : bool
+        Whether firings are counted, and written down, and propensities integrated.
     """
 
     shapes: tuple[Shape, ...]
@@ -36,11 +36,18 @@ class Program:
     lines: bool
     counted: bool
     logged: bool
+    integrated: bool
 
     @property
     def moved(self) -> bool:
         """Whether the input or time moves a law."""
         return any(self.shapes[kind].moved for kind in self.kinds)
+
+    @property
+    def bent(self) -> bool:
+        """Whether a law moves other than straight."""
+        laws = [self.shapes[kind] for kind in self.kinds]
+        return any(shape.moved and not shape.straight for shape in laws)
 
     @property
     def driven(self) -> bool:

@@ -21,7 +21,7 @@ class Cells:
 
     Parameters
     ----------
-    n_state, n_counted, n_constants, n_lines : int
+    n_state, n_counted, n_constants, n_moved, n_lines : int
     numbers : dict of float to int
         Numbers that are operands, in the order of their cells.
     """
@@ -29,6 +29,7 @@ class Cells:
     n_state: int
     n_counted: int
     n_constants: int
+    n_moved: int
     n_lines: int
     numbers: dict[float, int]
 
@@ -38,12 +39,14 @@ class Cells:
 
     @property
     def now(self) -> int:
-        """The input, time and the input's slope; the same at the end of the window follow."""
+        """The input, time and the input's slope; the same at the end of the window follow, and where
+        propensities are integrated, at both ends of a part of an integral.
+        """
         return self.constants + self.n_constants
 
     @property
     def signs(self) -> int:
-        return self.now + 2 * DRIVES
+        return self.now + self.n_moved
 
     @property
     def first_number(self) -> int:
@@ -70,8 +73,8 @@ class Tables:
         From ``prepared.laws``.
     negative : frozenset of str
         Names of prepared formulas that can be below 0.
-    counted, logged : bool
-        Whether firings are counted, and written down.
+    counted, logged, integrated : bool
+        Whether firings are counted, and written down, and propensities integrated.
 
     Attributes
     ----------
@@ -79,8 +82,8 @@ class Tables:
     laws : (n_formulas, 2) array
         Number of its shape and of its first operand.
     operands, causes, records : array
-    order : (n_reactions,) array
-        The reactions' numbers in the network.
+    order, curves : (n_reactions,) array
+        The reactions' numbers in the network, and how their laws move.
     events, assigned, lines : array
     """
 
@@ -92,28 +95,31 @@ class Tables:
         *,
         counted: bool,
         logged: bool,
+        integrated: bool,
     ) -> None:
         self.prepared, n_state = prepared, len(prepared.state)
         n_counted = len(laws) if counted else 0
-        self.cells = Cells(n_state, n_counted, len(prepared.constants), len(prepared.lines), {})
+        n_moved = (4 if integrated else 2) * DRIVES
+        self.cells = Cells(n_state, n_counted, len(prepared.constants), n_moved, len(prepared.lines), {})
         self.formulas = [formula(law.tree, negative if law.moved else frozenset()) for law in laws]
         self.events, self.assigned = self._events()
         self.lines = self._lines()
-        self.program = self._program(laws, counted, logged)
+        self.program = self._program(laws, counted, logged, integrated)
         self.laws, self.operands = self._operands()
         self.causes, self.records = self._records(laws)
         self.order = np.array([law.reaction for law in laws], np.int32)
+        self.curves = np.array([law.curve for law in laws], np.int32)
         self.first_moved = sum(not law.moved for law in laws)
 
     def numbers(self) -> np.ndarray:
         return np.array(list(self.cells.numbers), float)
 
-    def _program(self, laws: Sequence[Law], counted: bool, logged: bool) -> Program:
+    def _program(self, laws: Sequence[Law], counted: bool, logged: bool, integrated: bool) -> Program:
         shapes = grouped(self.formulas)
         number = {shape: i for i, shape in enumerate(shapes)}
         kinds = {number[f.shape] for f in self.formulas[: len(laws)]}
         events, lines = bool(self.prepared.events), bool(self.prepared.lines)
-        return Program(shapes, tuple(sorted(kinds)), events, lines, counted, logged)
+        return Program(shapes, tuple(sorted(kinds)), events, lines, counted, logged, integrated)
 
     def _operands(self) -> tuple[np.ndarray, np.ndarray]:
         number = {shape: i for i, shape in enumerate(self.program.shapes)}
