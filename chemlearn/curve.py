@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from chemlearn.checks import check_positive, finite_column
+
 __all__ = ["LinearRange", "UpdateCurve", "linear_range"]
 
 BAND = (0.75, 1.25)
@@ -186,20 +188,3 @@ def _why_none(gains: np.ndarray, band: tuple[float, float], side: str) -> str:
 
 def _no_range(reason: str) -> LinearRange:
     return LinearRange(np.nan, np.nan, np.nan, np.nan, reason)
-
-
-def finite_column(numbers: ArrayLike, name: str) -> np.ndarray:
-    """At least one finite number, as a one-dimensional array of floats."""
-    column = np.array(numbers, float)
-    if column.ndim != 1 or not len(column):
-        raise ValueError(f"{name} must be a list of at least one number, got shape {column.shape}")
-    if not np.isfinite(column).all():
-        raise ValueError(f"{name} must be finite, got {column[~np.isfinite(column)][0]}")
-    return column
-
-
-def check_positive(**numbers: float) -> None:
-    """Refuse numbers that are not positive and finite, naming the first that is not."""
-    for name, number in numbers.items():
-        if not (np.isfinite(number) and number > 0):
-            raise ValueError(f"{' and '.join(numbers)} must be positive, got {name}={number}")

@@ -12,6 +12,7 @@ instantaneous part of K adds δ s(t). A periodic signal sums each knot over all 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple, Self
 
@@ -21,7 +22,7 @@ from scipy.optimize.elementwise import find_root
 
 from chemlearn.signal import Signal
 
-__all__ = ["Kernel", "Lobe", "Passing", "passings"]
+__all__ = ["Kernel", "Lobe", "slow_memory", "time_at_hand"]
 
 
 LOBE_NOISE = 1e-3
@@ -59,9 +60,18 @@ class Kernel(ABC):
     def lags(self) -> np.ndarray:
         """Lags from 0 to ``duration``, (n_lags,), close enough to show every feature of K."""
 
+    @property
+    def seams(self) -> np.ndarray:
+        """Lags other than 0 at which K or one of its derivatives jumps, (n_seams,)."""
+        return np.zeros(0)
+
     @abstractmethod
     def scaled(self, factor: float) -> Self:
         """The kernel times a number."""
+
+    @abstractmethod
+    def rescaled(self, factor: float) -> Self:
+        """The kernel in a time that runs slower by the factor: all lags times it, the area unchanged."""
 
     def tail(self, order: int, lags: ArrayLike) -> np.ndarray:
         r"""Repeated integral of K to infinity, :math:`T_{n}(t) = \int_t^\infty T_{n-1}` with :math:`T_0 = K`.
@@ -238,7 +248,7 @@ class Kernel(ABC):
         if order < 1:
             u = u - self.first_moment * ladder[order + 2](t)
         sign = 1 if order == 0 else -1
-        for passing in passings(signal, t):
+        for passing in _passings(signal, t):
             past = np.zeros_like(t)
             if passing.kink:
                 past += passing.kink * self._past(2 - order, passing, signal)
@@ -249,7 +259,7 @@ class Kernel(ABC):
                 u = u + passing.kink * passing.visits * self._tail(3, np.zeros(()))
         return u
 
-    def _past(self, order: int, passing: Passing, signal: Signal) -> np.ndarray:
+    def _past(self, order: int, passing: _Passing, signal: Signal) -> np.ndarray:
         """Tail of one knot at all instants, over all periods; 0 before the knot has come."""
         if signal.periodic:
             return self._periodic_tail(order, passing.lags, signal.period)
@@ -263,7 +273,7 @@ class Kernel(ABC):
         return total
 
 
-class Passing(NamedTuple):
+class _Passing(NamedTuple):
     """One knot seen from many instants: lag since its last visit, and visits so far (up to a constant)."""
 
     lags: np.ndarray
@@ -272,7 +282,7 @@ class Passing(NamedTuple):
     kink: float
 
 
-def passings(signal: Signal, t: np.ndarray) -> list[Passing]:
+def _passings(signal: Signal, t: np.ndarray) -> list[_Passing]:
     """Every knot where the signal bends or jumps, seen from the instants t."""
     repeat, index = signal.locate(t)
     found = []
@@ -281,8 +291,43 @@ def passings(signal: Signal, t: np.ndarray) -> list[Passing]:
             # The signal says on which side of a knot an instant is, so that slopes and lags never disagree.
             visits = repeat - (index < k) if signal.periodic else (index >= k).astype(int)
             origin = (visits if signal.periodic else 0) * signal.period + start
-            found.append(Passing(t - origin, visits, float(jump), float(kink)))
+            found.append(_Passing(t - origin, visits, float(jump), float(kink)))
     return found
+
+
+def time_at_hand(signal: Signal, t: np.ndarray) -> float:
+    """The period, or the time since the start of a signal that has none: what a memory must resolve."""
+    return signal.period if signal.periodic else float(np.max(t, initial=0.0))
+
+
+def slow_memory(
+    area: float,
+    signal: Signal,
+    t: np.ndarray,
+    order: int,
+    remainder: Callable[[int, np.ndarray, float], np.ndarray],
+    head: Callable[[int, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """As ``Kernel._memory``, with what is common to all knots taken out before it can cancel.
+
+    Over a period that is short for the kernel u is nearly area × mean; from rest, over a time that is short
+    for it, u is nearly area × the value at rest. The knots add series that start with the first term which
+    differs: remainders of the sum over all periods, or repeated integrals of K from 0 (heads).
+    """
+    level = signal.mean if signal.periodic else float(signal.values[0])
+    u = area * level * (t, np.ones_like(t), np.zeros_like(t))[order + 1]
+    for passing in _passings(signal, t):
+        for size, base in ((passing.kink, 2), (passing.jump, 1)):
+            if not size:
+                continue
+            if signal.periodic:
+                # d/dt of the remainder of Σ T_n is minus that of Σ T_{n−1}; kinks enter with +, jumps with −.
+                sign = (-1) ** (order + base)
+                u = u + sign * size * remainder(base - order, passing.lags, signal.period)
+            else:
+                risen = head(base - order, np.maximum(passing.lags, 0.0))
+                u = u + size * np.where(passing.visits > 0, risen, 0.0)
+    return u
 
 
 def _merge_equal_signs(lobes: list[Lobe]) -> list[Lobe]:

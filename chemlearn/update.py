@@ -1,23 +1,24 @@
 """Update curves: what one swing of a signal does to a weight, over the contrast s_clamped − s_free.
 
-The signal is a sawtooth s(t) = s̄ + A w(t) (F5), so u = I s̄ + A v(t) with one v for all amplitudes A. The
-extrema of v cut the period into stretches on which u is monotonic; on each, the instants at which u crosses
-±θ are found to rounding error and ∫ u between them is closed. There is no time grid, and a weight change of
+The signal is a sawtooth s(t) = s̄ + A w(t) (F5), so u = I s̄ + A v(t) with one v for all amplitudes A. That one
+is resolved once, into polynomials that agree with it to rounding error. Its extrema cut the period into
+stretches on which u is monotonic; on each, the instants at which u crosses ±θ are found to rounding error,
+for all amplitudes at a time, and ∫ u between them is closed. There is no time grid, and a weight change of
 zero comes out as zero.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.interpolate import CubicSpline, PPoly
-from scipy.optimize.elementwise import find_root
 
-from chemlearn.curve import LinearRange, UpdateCurve, check_positive, finite_column, linear_range
+from chemlearn.checks import check_positive, finite_column
+from chemlearn.curve import LinearRange, UpdateCurve, linear_range
 from chemlearn.kernel import Kernel
+from chemlearn.resolved import Resolved, Stretches
 from chemlearn.signal import Signal
 
 __all__ = [
@@ -147,85 +148,62 @@ def update_curve(
     Raises
     ------
     ValueError
-        If a duration is not positive, the threshold negative or the kernel's first moment zero.
+        If a duration is not positive, the threshold negative, the mean not finite or the kernel's first
+        moment zero.
     """
     amplitudes = finite_column(amplitudes, "amplitudes")
     _check_threshold(threshold)
+    if not np.isfinite(mean):
+        raise ValueError(f"the mean of the signal must be finite, got {mean}")
     if not kernel.first_moment:
         raise ValueError(
             "an update curve needs a kernel with a first moment other than 0: this one has no memory"
         )
     saw = Signal.sawtooth(-0.5, 0.5, rise=rise, fall=fall, periodic=True)
-    edges = _extrema(kernel, saw)
-    shape = kernel.respond(saw, edges)
-    level = kernel.area * mean
-
-    # Second axis: the stretches between neighbouring extrema of v, on each of which u is monotonic.
-    scale = amplitudes[:, None]
-    u = level + scale * shape
+    # Second axis: the stretches on each of which v, and so u = I s̄ + A v for every A, is monotonic.
+    shape = _monotonic(kernel, saw)
+    level, scale = kernel.area * mean, amplitudes[:, None]
+    u = level + scale * shape.values[shape.ends]
     updates = np.zeros(len(amplitudes))
     for side in (1, -1):
-        begin, end = _loud_part(kernel, saw, side * level, side * scale, edges, side * u, threshold)
-        integral = level * (end - begin) + scale * kernel.respond_integral(saw, begin, end)
-        updates += integral.sum(axis=1)
+        updates += _loud_integral(shape, side * level, side * scale, side * u, threshold) * side
     return UpdateCurve(
         amplitudes, updates, threshold=float(threshold), ideal_slope=abs(kernel.first_moment), label=label
     )
 
 
-def _loud_part(
-    kernel: Kernel,
-    saw: Signal,
-    level: float,
-    scale: np.ndarray,
-    edges: np.ndarray,
-    u: np.ndarray,
-    threshold: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Begin and end of u ≥ θ on each stretch between edges; u = level + scale·v, (n_amplitudes, n_edges)."""
-    start, stop = (np.broadcast_to(side, u[:, 1:].shape) for side in (edges[:-1], edges[1:]))
+def _loud_integral(
+    shape: Stretches, level: float, scale: np.ndarray, u: np.ndarray, threshold: float
+) -> np.ndarray:
+    """∫ u dt over u ≥ θ; u = level + scale·v is given at the ends of stretches, (n_amplitudes, n_ends)."""
+    times, integrals = shape.times[shape.ends], shape.integrals[shape.ends]
     rising = u[:, 1:] > u[:, :-1]
     quiet, loud = np.minimum(u[:, :-1], u[:, 1:]), np.maximum(u[:, :-1], u[:, 1:])
     margin = threshold * PLATEAU
     # Where u settles on θ the crossing of θ itself has no place; that of θ and the margin has.
     goal = np.where(np.abs(quiet - threshold) <= margin, threshold + margin, threshold)
     reached = loud > threshold + margin
-    at = np.where((reached & (quiet >= goal)) == rising, start, stop)
-    inner = reached & (quiet < goal)
-    if inner.any():
-        sizes = np.broadcast_to(scale, inner.shape)[inner]
-        found = find_root(
-            lambda t, a, g: level + a * kernel.respond(saw, t) - g,
-            (start[inner], stop[inner]),
-            args=(sizes, goal[inner]),
-        )
-        # An end that is the crossing itself, to rounding error, shows no change of sign.
-        nearer = np.where(np.abs(u[:, :-1] - goal) < np.abs(u[:, 1:] - goal), start, stop)
-        at[inner] = np.where(found.success, found.x, nearer[inner])
-    return np.where(rising, at, start), np.where(rising, stop, at)
+    # Where the loud part of a stretch begins or ends; its other end is the end of the stretch.
+    at_start = (reached & (quiet >= goal)) == rising
+    turn, so_far = (np.where(at_start, ends[:-1], ends[1:]) for ends in (times, integrals))
+    rows, columns = np.nonzero(reached & (quiet < goal))
+    if len(rows):
+        goals = (goal[rows, columns] - level) / scale[rows, 0]
+        turn[rows, columns], so_far[rows, columns] = shape.crossings(columns, goals)
+    lasting, risen = (
+        np.where(rising, ends[1:] - at, at - ends[:-1]) for ends, at in ((times, turn), (integrals, so_far))
+    )
+    return (level * lasting + scale * risen).sum(axis=1)
 
 
-def _extrema(kernel: Kernel, saw: Signal) -> np.ndarray:
-    """Instants from 0 to the period that cut the response to the sawtooth into monotonic stretches."""
+def _monotonic(kernel: Kernel, saw: Signal) -> Stretches:
+    """The response to the sawtooth over one period, resolved, and cut into monotonic stretches."""
     knots = np.append(saw.segments.starts, saw.period)
-    lags = kernel.lags[kernel.lags < saw.period]
-    known = np.mod(np.add.outer(knots[:-1], lags).ravel(), saw.period)
-    grids = []
-    for left, right in pairwise(knots):
-        # The slope of u may jump at a knot: look at it from inside the stretch.
-        ends = np.append(np.linspace(left, right, 65)[:-1], np.nextafter(right, left))
-        grids.append(np.unique(np.concatenate([ends, known[(known > left) & (known < ends[-1])]])))
-    slopes = [kernel.respond_rate(saw, grid) for grid in grids]
-    # Once u has settled its slope is rounding error, whose signs mean nothing.
-    noise = 1e-12 * max(np.max(np.abs(slope)) for slope in slopes)
-    edges = [knots]
-    for grid, slope in zip(grids, slopes, strict=True):
-        seen = np.flatnonzero(np.abs(slope) > noise)
-        turns = np.flatnonzero(np.diff(np.sign(slope[seen])))
-        if len(turns):
-            bracket = (grid[seen[turns]], grid[seen[turns + 1]])
-            edges.append(find_root(lambda t: kernel.respond_rate(saw, t), bracket).x)
-    return np.unique(np.concatenate(edges))
+    seams = np.mod(np.add.outer(knots[:-1], kernel.seams).ravel(), saw.period)
+    # Where K changes fast, so does the response after each knot: every few lags are close enough to start.
+    lags = np.add.outer(knots[:-1], kernel.lags[::8]).ravel()
+    edges = np.unique(np.concatenate([knots, seams, lags[lags < saw.period]]))
+    return Resolved.of(lambda t: kernel.respond(saw, t), edges).stretches(knots)
 
 
 def weight_update_from_samples(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -20,29 +19,7 @@ from chemlearn.kernel import (
     integral_feedback,
 )
 from chemlearn.signal import Signal
-
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
-
-
-def quadrature(f: Callable[[np.ndarray], np.ndarray], cuts: np.ndarray, longest: float = 0.25) -> float:
-    """∫ f by Gauss-Legendre between the cuts, in stretches no longer than given: the slow oracle of this
-    file."""
-    total = 0.0
-    for left, right in pairwise(cuts):
-        edges = np.linspace(left, right, 1 + max(1, int(np.ceil((right - left) / longest))))
-        middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
-        total += float(np.sum(half[:, None] * WEIGHTS * f(middle[:, None] + half[:, None] * NODES)))
-    return total
-
-
-def convolved(formula: Callable[[np.ndarray], np.ndarray], signal: Signal, t: float, reach: float) -> float:
-    """∫_0^reach K(τ) s(t−τ) dτ, cut where s bends or jumps."""
-    k = np.arange(np.floor((t - reach) / (signal.period or 1)) - 1, np.ceil(t / (signal.period or 1)) + 2)
-    knots = (np.add.outer(k * signal.period, signal.times) if signal.periodic else signal.times).ravel()
-    lags = t - knots
-    cuts = np.unique(np.concatenate([[0.0, reach], lags[(lags > 1e-12) & (lags < reach)]]))
-    return quadrature(lambda lag: formula(lag) * signal(t - lag), cuts)
-
+from tests.convolution import convolved, quadrature
 
 # Formulas written out a second time, without the package: name -> (kernel, K, delta, lag where it is over).
 FAST, SLOW = (3 + np.sqrt(9 - 2.4)) / 2, (3 - np.sqrt(9 - 2.4)) / 2
@@ -361,87 +338,6 @@ def test_sampled_kernel_that_is_a_cubic_is_exact() -> None:
 def test_sampled_kernel_needs_few_samples() -> None:
     kernel = SampledKernel(np.array([0.0, 1.0]), np.array([1.0, 0.0]))
     assert (kernel.area, kernel.first_moment) == pytest.approx((1 / 2, 1 / 6))
-
-
-# ---- shape
-
-
-@pytest.mark.parametrize(
-    ("kernel", "half_time"),
-    [
-        (exponential(2.0), 2 * np.log(2)),
-        (high_pass(3.0), 3 * np.log(2)),
-        (high_pass(3.0).scaled(-5.0), 3 * np.log(2)),
-        # δ − ½ e^−t: the step response falls from 1 to ½ and is half-way at ln 2.
-        (ExponentialKernel(np.array([-0.5]), np.array([1.0]), delta=1.0), np.log(2)),
-        # ½ δ + ½ e^−t is at half of its end at once.
-        (ExponentialKernel(np.array([0.5]), np.array([1.0]), delta=0.5), 0.0),
-    ],
-)
-def test_half_time(kernel: Kernel, half_time: float) -> None:
-    assert kernel.half_time == pytest.approx(half_time, rel=1e-12)
-
-
-def test_half_time_of_a_pulse_counts_from_its_peak() -> None:
-    """Step response k_u t e^(−at) at critical damping: peak at 1/a, half of it at x e^(1−x) = ½, x =
-    2.678347."""
-    kernel = integral_feedback(4.0, 1.0)
-    assert kernel.half_time == pytest.approx((2.678346990016661 - 1) / 2, rel=1e-12)
-
-
-def test_residual() -> None:
-    assert exponential(2.0).residual == 1
-    assert high_pass(2.0).residual == 0
-    assert integral_feedback(3.0, 0.2).residual < 1e-14
-    assert ExponentialKernel(np.array([-0.5]), np.array([1.0]), delta=1.0).residual == pytest.approx(0.5)
-    nothing = ExponentialKernel(np.zeros(1), np.ones(1))
-    assert np.isnan(nothing.residual)
-    assert np.isnan(nothing.half_time)
-
-
-def test_lobes() -> None:
-    (positive, negative) = integral_feedback(4.0, 1.0).lobes
-    assert positive.stop == negative.start == pytest.approx(0.5, rel=1e-12)
-    assert positive.area == pytest.approx(2 / np.e, rel=1e-13)
-    assert negative.area == pytest.approx(-2 / np.e, rel=1e-13)
-    assert len(exponential(1.0).lobes) == 1
-    assert high_pass(2.0).lobes == [(0.0, 0.0, 1.0), (0.0, high_pass(2.0).duration, -1.0)]
-
-
-def test_a_delta_of_the_same_sign_joins_the_first_lobe() -> None:
-    kernel = ExponentialKernel(np.array([4.0, -3.0]), np.array([2.0, 1.0]), delta=0.5)
-    first, second = kernel.lobes
-    assert first.start == 0
-    assert first.area > 0 > second.area
-
-
-@given(exponential_sums())
-@relaxed
-def test_lobes_alternate_and_sum_to_the_area(kernel: ExponentialKernel) -> None:
-    lobes = kernel.lobes
-    largest = max((abs(lobe.area) for lobe in lobes), default=0.0)
-    assert sum(lobe.area for lobe in lobes) == pytest.approx(kernel.area, abs=1e-12 * (largest + 1e-300))
-    for before, after in pairwise(lobes):
-        assert before.area * after.area < 0
-        assert before.stop == after.start
-    if len(lobes) > 1:
-        assert min(abs(lobe.area) for lobe in lobes) >= 1e-3 * largest
-
-
-def test_small_lobes_are_noise_unless_asked_for() -> None:
-    """A lobe of 1e-4 of the largest is merged into its neighbours, and its area stays in the sum."""
-    kernel = ExponentialKernel(np.array([1.0, 1e-4 * (1 + 2j)]), np.array([1.0, 0.5 + 5j]))
-    assert len(kernel.lobes) == 1
-    assert len(kernel.lobes_above(1e-12)) > 1
-    assert kernel.lobes[0].area == pytest.approx(kernel.area, rel=1e-14)
-
-
-@given(exponential_sums())
-@relaxed
-def test_nothing_is_left_beyond_the_duration(kernel: ExponentialKernel) -> None:
-    peak = np.max(np.abs(kernel(kernel.lags)), initial=0.0)
-    late = kernel.duration * np.array([1.0, 1.5, 3.0])
-    assert np.all(np.abs(kernel(late)) <= 1.01e-12 * peak)
 
 
 # ---- factors and refusals
