@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -60,16 +63,78 @@ class Dissipation:
         return f"{self.rate:.6g} {UNIT}{each}"
 
 
+class ReversiblePairs(NamedTuple):
+    """The reactions that move the output, each beside the one that undoes it.
+
+    Parameters
+    ----------
+    pairs : tuple of (Reaction, Reaction)
+        Each reaction and its reverse.
+    one_way : tuple of Reaction
+        Without a reverse.
+    reason : str
+        Why entropy cannot be counted by these reactions, and what to do; "" where it can.
+    """
+
+    pairs: tuple[tuple[Reaction, Reaction], ...]
+    one_way: tuple[Reaction, ...]
+    reason: str = ""
+
+
+@lru_cache(maxsize=64)
+def reversible_pairs(model: Model) -> ReversiblePairs:
+    """The pairs of opposite reactions among those that move the output.
+
+    Only reactions that change what the output depends on count: the weight that merely reads it is another
+    machine. Two reactions are a pair when each undoes the other *and* the ratio of their rates depends on
+    nothing but what they convert: making a molecule with a catalyst and degrading it are not one reaction and
+    its reverse.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    ReversiblePairs
+        With a reason where a rate is a difference of two fluxes, where it is not clear which reaction undoes
+        which, and where the model has rate rules or no reactions.
+    """
+    core = {model.dynamics.variables[i] for i in model.dynamics.core}
+    relevant = [r for r in model.network.reactions if core & r.net().keys()]
+    if not relevant:
+        return ReversiblePairs((), (), "the model has no reactions to count")
+    if model.network.rates_of:
+        return ReversiblePairs((), (), "a rate rule is no reaction with a reverse")
+    pairs, single, unclear = _matched(model, relevant)
+    states = probe_states(model.network)
+    net = [r.name for r in single if Probe(states, r.law, model.species).is_negative()]
+    reason = ""
+    if net:
+        reason = (
+            f"the rate of {', '.join(net)} is a difference of two fluxes; load the model with "
+            "split=True (--split)"
+        )
+    elif unclear:
+        reason = (
+            f"it is not clear which of {', '.join(unclear)} undoes which; give opposite "
+            "reactions distinct partners"
+        )
+    return ReversiblePairs(tuple(pairs), tuple(single), reason)
+
+
+def one_way_reason(names: Iterable[str]) -> str:
+    """What to say of reactions that run without a reverse."""
+    listed = list(names)
+    return f"{', '.join(listed)} {'run' if len(listed) > 1 else 'runs'} one way, without a reverse reaction"
+
+
 def dissipation(model: Model, s: float | None = None) -> Dissipation:
     r"""Entropy production rate of a reversible network at its steady state.
 
     :math:`\sigma = \sum_\rho (J_\rho^+ - J_\rho^-) \ln (J_\rho^+ / J_\rho^-)` over the pairs of opposite
-    reactions (F13, F59; Schnakenberg), in k_B per time. Only reactions that change what moves the output
-    count: the weight that merely reads it is another machine.
-
-    Two reactions are a pair when each undoes the other *and* the ratio of their rates depends on nothing
-    but what they convert: making a molecule with a catalyst and degrading it are not one reaction and its
-    reverse.
+    reactions (F13, F59; Schnakenberg, doi:10.1103/RevModPhys.48.571), in k_B per time; see
+    :func:`reversible_pairs` for what counts as a pair.
 
     Parameters
     ----------
@@ -89,63 +154,41 @@ def dissipation(model: Model, s: float | None = None) -> Dissipation:
     dynamics = model.dynamics
     level = dynamics.input_value if s is None else float(s)
     state = dynamics.steady_state(level)
-    core = {dynamics.variables[i] for i in dynamics.core}
-    relevant = [r for r in model.network.reactions if core & r.net().keys()]
-    if model.network.rates_of or not relevant:
-        reason = (
-            "the model has no reactions to count"
-            if not relevant
-            else "a rate rule is no reaction with a reverse"
-        )
-        return Dissipation(np.nan, np.nan, _table([], np.empty((2, 0))), level, reason)
-    names = {r.name: i for i, r in enumerate(model.network.reactions)}
-    fluxes = dynamics.rates(state, level)
-    pairs, single, unclear = _pairs(model, relevant)
-    chosen = np.array([[fluxes[names[a.name]], fluxes[names[b.name]]] for a, b in pairs]).T.reshape(2, -1)
-    table = _table(pairs, chosen)
-    molecules = _conserved_number(model, state)
-    states = probe_states(model.network)
-    net = [r.name for r in single if Probe(states, r.law, model.species).is_negative()]
-    if net:
-        reason = (
-            f"the rate of {', '.join(net)} is a difference of two fluxes; load the model with "
-            "split=True (--split)"
-        )
-        return Dissipation(np.nan, molecules, table, level, reason)
-    if unclear:
-        reason = (
-            f"it is not clear which of {', '.join(unclear)} undoes which; give opposite "
-            "reactions distinct partners"
-        )
-        return Dissipation(np.nan, molecules, table, level, reason)
-    one_way = [r.name for r in single if fluxes[names[r.name]] > 0]
-    one_way += [a.name for (a, b), (f, g) in zip(pairs, chosen.T, strict=True) if (f > 0) != (g > 0)]
+    found = reversible_pairs(model)
+    fluxes = dict(zip((r.name for r in model.network.reactions), dynamics.rates(state, level), strict=False))
+    table = _table(found.pairs, fluxes)
+    countable = found.pairs or found.one_way
+    molecules = conserved_number(model, state) if countable else np.nan
+    if found.reason:
+        return Dissipation(np.nan, molecules, table, level, found.reason)
+    one_way = [r.name for r in found.one_way if fluxes[r.name] > 0]
+    one_way += [a.name for a, b in found.pairs if (fluxes[a.name] > 0) != (fluxes[b.name] > 0)]
     if one_way:
-        reason = (
-            f"{', '.join(one_way)} {'run' if len(one_way) > 1 else 'runs'} one way, without a "
-            "reverse reaction"
-        )
-        return Dissipation(np.inf, molecules, table, level, reason)
+        return Dissipation(np.inf, molecules, table, level, one_way_reason(one_way))
     return Dissipation(float(table.contribution.sum()), molecules, table, level)
 
 
-def _table(pairs: list[tuple[Reaction, Reaction]], fluxes: np.ndarray) -> xr.Dataset:
-    forward, backward = fluxes
+def pair_production(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
+    """(J⁺ − J⁻) ln(J⁺/J⁻), elementwise; the digits stay where the two fluxes are nearly equal."""
     with np.errstate(all="ignore"):
-        # log1p keeps the digits where the two fluxes are nearly equal, as they are near detailed balance
-        contribution = (forward - backward) * np.log1p((forward - backward) / backward)
+        produced = (forward - backward) * np.log1p((forward - backward) / backward)
+    return np.where(forward == backward, 0.0, produced)
+
+
+def _table(pairs: Sequence[tuple[Reaction, Reaction]], fluxes: Mapping[str, float]) -> xr.Dataset:
+    forward, backward = (np.array([fluxes[pair[i].name] for pair in pairs]) for i in (0, 1))
     return xr.Dataset(
         {
             "forward": ("pair", forward),
             "backward": ("pair", backward),
-            "contribution": ("pair", np.where(forward == backward, 0.0, contribution)),
+            "contribution": ("pair", pair_production(forward, backward)),
         },
         {"pair": [f"{a.name} / {b.name}" for a, b in pairs]},
         {"units": UNIT},
     )
 
 
-def _pairs(
+def _matched(
     model: Model, reactions: list[Reaction]
 ) -> tuple[list[tuple[Reaction, Reaction]], list[Reaction], list[str]]:
     """Pairs of opposite reactions, reactions without a reverse, and names where several matches fit."""
@@ -186,7 +229,7 @@ def _undoes(model: Model, forward: Reaction, backward: Reaction) -> bool:
     return bool(np.all(np.isfinite(ratio)) and np.ptp(ratio) <= 1e-9 * np.max(np.abs(ratio)))
 
 
-def _conserved_number(model: Model, state: np.ndarray) -> float:
+def conserved_number(model: Model, state: np.ndarray) -> float:
     """Number of molecules in the core, where every reaction turns one into one; nan elsewhere."""
     dynamics = model.dynamics
     changes = dynamics.stoichiometry[dynamics.core]

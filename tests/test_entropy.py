@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.linalg import null_space
 
-from chemlearn.entropy import Dissipation, dissipation
+from chemlearn.entropy import Dissipation, dissipation, reversible_pairs
 from chemlearn.model import Model
 
 STATES = [f"{rail}{m}" for rail in "TB" for m in range(5)]
@@ -260,3 +260,39 @@ def test_dissipation_is_never_negative() -> None:
         found = dissipation(Model.load(text))
         assert found.rate == pytest.approx(30 * production(w - np.diag(w.sum(axis=0))), rel=1e-8)
         assert found.rate >= 0
+
+
+# --- pairs -------------------------------------------------------------------------------------------------
+
+
+def names(model: Model) -> set[tuple[str, str]]:
+    return {(forward.name, backward.name) for forward, backward in reversible_pairs(model).pairs}
+
+
+def test_the_pairs_of_the_ladder_are_those_of_its_states() -> None:
+    found = reversible_pairs(Model.load("ladder"))
+    steps = {(f"{rail}r{m}", f"{rail}l{m}") for rail in "tb" for m in range(4)}
+    assert names(Model.load("ladder")) == {(f"down{m}", f"up{m}") for m in range(5)} | steps
+    assert found.one_way == ()
+    assert found.reason == ""
+
+
+def test_pairs_and_what_has_none() -> None:
+    found = reversible_pairs(Model.load(CYCLE.replace("  ac: A => C; b*A\n", "").format(f=2.0)))
+    assert names(Model.load(BOUND.format(fuel=2.0))) == {("on", "off"), ("burn", "make")}
+    assert [reaction.name for reaction in found.one_way] == ["ca"]
+    assert found.reason == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (NET, "the rate of r1, r2, r3 is a difference of two fluxes"),
+        (CYCLE.format(f=2.0).replace("end", "  ab2: A => B; 3*A\nend"), "distinct partners"),
+        ("model m\n  s = 1; u = 0; u' = s - u\nend\n", "no reactions to count"),
+        ("model m\n  s = 1; u = 0; v = 0; v' = s - v\n  on: => u; v\n  off: u => ; u\nend\n", "a rate rule"),
+    ],
+)
+def test_why_pairs_cannot_be_told(text: str, reason: str) -> None:
+    assert reason in reversible_pairs(Model.load(text)).reason
+    assert reason in dissipation(Model.load(text)).reason
