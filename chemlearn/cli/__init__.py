@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from chemlearn.cli import assess, kernel, models, simulate, sweep
+from chemlearn.cli import assess, figure, kernel, models, simulate, sweep
 from chemlearn.cli.shared import Usage
 
 __all__ = ["app", "main"]
@@ -38,6 +38,7 @@ app.command("models")(models.models)
 app.command("check")(models.check)
 app.command("simulate")(simulate.command)
 app.command("kernel")(kernel.command)
+app.command("figure")(figure.command)
 app.command("sweep")(sweep.command)
 app.command("merge")(sweep.merge)
 
