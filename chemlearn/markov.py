@@ -1,4 +1,4 @@
-"""Continuous-time Markov chains: steady state, relaxation, entropy production, cycle affinities.
+"""Continuous-time Markov chains: steady state, entropy production, cycle affinities.
 
 Everywhere ``W[i, j]`` is the rate from state j to state i, and the columns of W sum to zero: dp/dt = W p
 (F11, F49).
@@ -72,22 +72,53 @@ def entropy_production_rate(rates: ArrayLike, p: ArrayLike | None = None) -> flo
     rates : (n, n) array_like
     p : (n,) array_like, optional
         The steady state by default.
+
+    Raises
+    ------
+    ValueError
+        For probabilities that are not one number of 0 or more per state.
     """
     matrix = checked_rates(rates)
-    state = steady_state(matrix) if p is None else np.asarray(p, float)
+    state = steady_state(matrix) if p is None else checked_probabilities(p, len(matrix))
     i, j = np.triu_indices(len(matrix), 1)
-    forward, backward = matrix[i, j] * state[j], matrix[j, i] * state[i]
-    one_way = ((matrix[i, j] > 0) & (state[j] > 0)) != ((matrix[j, i] > 0) & (state[i] > 0))
-    if np.any(one_way):
-        return float("inf")
-    net = forward - backward
-    moving = net != 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # of rates and probabilities apart, whose product may be too small for a double
-        logs = np.log(matrix[i, j]) - np.log(matrix[j, i]) + np.log(state[j]) - np.log(state[i])
-        near = np.abs(net) < 0.5 * backward  # where a difference of logarithms would lose digits
-        logs = np.where(near, np.log1p(np.where(near, net, 0.0) / np.where(near, backward, 1.0)), logs)
-    return float(np.sum(net[moving] * logs[moving]))
+    linked = (matrix[i, j] > 0) | (matrix[j, i] > 0)
+    i, j = i[linked], j[linked]
+    with np.errstate(divide="ignore"):
+        force = np.log(matrix[i, j]) - np.log(matrix[j, i])
+    return float(pair_production(matrix[i, j], matrix[j, i], force, state[j], state[i]).sum())
+
+
+def checked_probabilities(p: ArrayLike, states: int) -> np.ndarray:
+    """Probabilities (..., n); ValueError where they are not one number of 0 or more per state."""
+    state = np.asarray(p, float)
+    if state.ndim == 0 or state.shape[-1] != states:
+        raise ValueError(f"one probability per state is needed, {states} of them, got shape {state.shape}")
+    if not np.all(state >= 0):
+        raise ValueError(f"probabilities must be 0 or more, got {state[~(state >= 0)].flat[0]:g}")
+    return state
+
+
+def pair_production(
+    forward: np.ndarray, backward: np.ndarray, force: np.ndarray, source: np.ndarray, target: np.ndarray
+) -> np.ndarray:
+    """Entropy production of pairs of transitions, (J⁺ − J⁻) ln(J⁺/J⁻), broadcast over all arguments.
+
+    Parameters
+    ----------
+    forward, backward : ndarray
+        Rates of a transition and of its reverse.
+    force : ndarray
+        ln(forward/backward), given apart because a rate may be too small for a double to have all its digits.
+    source, target : ndarray
+        Probabilities of the states that the transition leaves and enters.
+    """
+    ahead, back = forward * source, backward * target
+    net = ahead - back
+    near = np.abs(net) < 0.5 * back  # where a difference of logarithms would lose digits
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        logs = np.where(near, np.log1p(net / back), force + np.log(source) - np.log(target))
+        one_way = ((forward > 0) & (source > 0)) != ((backward > 0) & (target > 0))
+        return np.where(one_way, np.inf, np.where(net == 0, 0.0, net * logs))
 
 
 def affinity(rates: ArrayLike, cycle: Sequence[int]) -> float:
