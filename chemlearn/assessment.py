@@ -17,6 +17,7 @@ from chemlearn.cycle import (
     steady_output,
     stochastic_curve,
 )
+from chemlearn.cycle_cost import CycleDissipation, cycle_dissipation
 from chemlearn.entropy import Dissipation, dissipation
 from chemlearn.errors import ModelError, SimulationError
 from chemlearn.expression import is_affine
@@ -72,6 +73,8 @@ class Assessment:
         Standard deviation of u of one synapse (linear noise approximation); nan without molecules.
     dissipation : Dissipation
         At the mean.
+    cycle_dissipation : CycleDissipation or None
+        Of the cycle with the largest amplitude; None where dissipation is not finite.
     verdict : Verdict
     """
 
@@ -91,6 +94,7 @@ class Assessment:
     no_ensemble: str
     noise: float
     dissipation: Dissipation
+    cycle_dissipation: CycleDissipation | None
     verdict: Verdict
 
     def to_datatree(self) -> xr.DataTree:
@@ -121,6 +125,11 @@ class Assessment:
         groups["dissipation"] = self.dissipation.pairs.assign_attrs(
             rate=self.dissipation.rate, reason=self.dissipation.reason, s=self.dissipation.s
         )
+        if self.cycle_dissipation is not None:
+            cost = self.cycle_dissipation
+            groups["cycle_dissipation"] = cost.course.assign_attrs(
+                cost.course.attrs | {"per_cycle": cost.per_cycle, "update": cost.update}
+            )
         attrs = {k: "" if v is None else v for k, v in asdict(self.settings).items()}
         attrs["seed"] = str(self.settings.seed)  # may be more than a netCDF integer holds
         root = xr.Dataset(
@@ -203,6 +212,10 @@ def assess(model: Model, settings: Settings | None = None, *, stage: Stage | Non
         progress=lambda done, wanted: tell("update curve: rate equations", done, wanted),
     )
     cost = dissipation(model, mean)
+    tell("dissipation", 0, 1)
+    per_cycle = None
+    if np.isfinite(cost.rate):
+        per_cycle = cycle_dissipation(model, cycle.signal(largest), threshold=theta)
     noise = np.nan if model.network.rates_of or not model.species else output_sd(model, mean)
     ensemble, missing, settings = _ensemble(model, settings, cycle, kernel, theta, largest, tell)
     return Assessment(
@@ -222,6 +235,7 @@ def assess(model: Model, settings: Settings | None = None, *, stage: Stage | Non
         no_ensemble=missing,
         noise=noise,
         dissipation=cost,
+        cycle_dissipation=per_cycle,
         verdict=judge(kernel, working, cycle, closed, deterministic, noise=noise),
     )
 

@@ -86,6 +86,8 @@ def summary(found: Assessment) -> list[tuple[str, str]]:
     if math.isfinite(found.noise):
         rows.append(("molecular noise", f"sd of {u} = {found.noise:.3g} at rest"))
     rows.append(("dissipation", str(found.dissipation)))
+    if found.cycle_dissipation is not None:
+        rows.append(("dissipation per cycle", str(found.cycle_dissipation)))
     return rows
 
 
