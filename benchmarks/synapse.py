@@ -27,11 +27,11 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import literal
 from benchmarks.timing import Company, cpu, header, paired, row, verdict
-from chemlearn.kernel import celani_vergassola
-from chemlearn.kernel_base import Kernel
-from chemlearn.ladder import Ladder
-from chemlearn.metrics import markov_range, segmented_fit
-from chemlearn.update import threshold, update_curve
+from chemlearn.curves.metrics import markov_range, segmented_fit
+from chemlearn.curves.update import threshold, update_curve
+from chemlearn.kernels.base import Kernel
+from chemlearn.kernels.kernel import celani_vergassola
+from chemlearn.markov.ladder import Ladder
 
 try:
     import pwlf

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chemlearn.assessment import Assessment, assess
-    from chemlearn.curve import LinearRange, UpdateCurve, linear_range
+    from chemlearn.coupled import Coupled, coupled_model
+    from chemlearn.curves.curve import LinearRange, UpdateCurve, linear_range
+    from chemlearn.curves.metrics import SegmentedFit, markov_range, published_range, segmented_fit
+    from chemlearn.curves.update import threshold, thresholded, update_curve
     from chemlearn.cycle import (
         Cycle,
         Ensemble,
@@ -19,9 +22,12 @@ if TYPE_CHECKING:
         steady_output,
         stochastic_curve,
     )
-    from chemlearn.entropy import Dissipation, dissipation
+    from chemlearn.entropy.cycle import CycleDissipation, cycle_dissipation
+    from chemlearn.entropy.network import Dissipation, ReversiblePairs, dissipation, reversible_pairs
+    from chemlearn.entropy.paths import trajectory_entropy
     from chemlearn.errors import ConvergenceError, ModelError, SimulationError
-    from chemlearn.kernel import (
+    from chemlearn.kernels.cut import CutKernel, sine
+    from chemlearn.kernels.kernel import (
         ExponentialKernel,
         Kernel,
         SampledKernel,
@@ -30,9 +36,10 @@ if TYPE_CHECKING:
         high_pass,
         integral_feedback,
     )
-    from chemlearn.ladder import Ladder
     from chemlearn.linear import WorkingRange, linear_kernel, step_kernel, step_response, working_range
     from chemlearn.lint import Finding
+    from chemlearn.markov.ladder import Ladder
+    from chemlearn.measured import MeasuredKernel, kernel_from_responses, measured_kernel
     from chemlearn.model import Model
     from chemlearn.noise import output_sd
     from chemlearn.paths import shipped_models
@@ -53,20 +60,26 @@ if TYPE_CHECKING:
     from chemlearn.sweeps.merge import merge_sweep
     from chemlearn.sweeps.results import load_sweep
     from chemlearn.sweeps.sweep import SweepInterrupted, sweep
-    from chemlearn.update import threshold, thresholded, update_curve
     from chemlearn.verdict import Verdict
 
 _HOMES = {
     "assessment": "Assessment assess",
-    "curve": "LinearRange UpdateCurve linear_range",
+    "coupled": "Coupled coupled_model",
+    "curves.curve": "LinearRange UpdateCurve linear_range",
+    "curves.metrics": "SegmentedFit markov_range published_range segmented_fit",
+    "curves.update": "threshold thresholded update_curve",
     "cycle": "Cycle Ensemble deterministic_curve periodic_response steady_output stochastic_curve",
-    "entropy": "Dissipation dissipation",
+    "entropy.cycle": "CycleDissipation cycle_dissipation",
+    "entropy.network": "Dissipation ReversiblePairs dissipation reversible_pairs",
+    "entropy.paths": "trajectory_entropy",
     "errors": "ConvergenceError ModelError SimulationError",
-    "kernel": "ExponentialKernel Kernel SampledKernel celani_vergassola exponential high_pass "
+    "kernels.cut": "CutKernel sine",
+    "kernels.kernel": "ExponentialKernel Kernel SampledKernel celani_vergassola exponential high_pass "
     "integral_feedback",
-    "ladder": "Ladder",
     "linear": "WorkingRange linear_kernel step_kernel step_response working_range",
     "lint": "Finding",
+    "markov.ladder": "Ladder",
+    "measured": "MeasuredKernel kernel_from_responses measured_kernel",
     "model": "Model",
     "noise": "output_sd",
     "paths": "shipped_models",
@@ -78,7 +91,6 @@ _HOMES = {
     "sweeps.merge": "merge_sweep",
     "sweeps.results": "load_sweep",
     "sweeps.sweep": "SweepInterrupted sweep",
-    "update": "threshold thresholded update_curve",
     "verdict": "Verdict",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -86,7 +98,10 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "Assessment",
     "ConvergenceError",
+    "Coupled",
+    "CutKernel",
     "Cycle",
+    "CycleDissipation",
     "Dissipation",
     "Ensemble",
     "EnsembleInterrupted",
@@ -96,10 +111,13 @@ __all__ = [
     "Kernel",
     "Ladder",
     "LinearRange",
+    "MeasuredKernel",
     "Model",
     "ModelError",
     "Quantiles",
+    "ReversiblePairs",
     "SampledKernel",
+    "SegmentedFit",
     "Settings",
     "Signal",
     "SimulationError",
@@ -109,24 +127,33 @@ __all__ = [
     "WorkingRange",
     "assess",
     "celani_vergassola",
+    "coupled_model",
+    "cycle_dissipation",
     "deterministic_curve",
     "dissipation",
     "exponential",
     "high_pass",
     "integral_feedback",
+    "kernel_from_responses",
     "linear_kernel",
     "linear_range",
     "load",
     "load_sweep",
+    "markov_range",
+    "measured_kernel",
     "merge_sweep",
     "output_sd",
     "periodic_response",
+    "published_range",
     "repeat",
+    "reversible_pairs",
     "save",
+    "segmented_fit",
     "shipped_models",
     "simulate_ode",
     "simulate_paths",
     "simulate_ssa",
+    "sine",
     "steady_output",
     "step_kernel",
     "step_response",
@@ -134,6 +161,7 @@ __all__ = [
     "sweep",
     "threshold",
     "thresholded",
+    "trajectory_entropy",
     "update_curve",
     "working_range",
     "write_report",
@@ -141,6 +169,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "figures":
+        return import_module("chemlearn.figures")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'chemlearn' has no attribute {name!r}")
     value = getattr(import_module(f"chemlearn.{_HOME_OF[name]}"), name)

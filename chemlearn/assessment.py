@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import xarray as xr
 
-from chemlearn.curve import UpdateCurve
+from chemlearn.curves.curve import UpdateCurve
+from chemlearn.curves.update import threshold, update_curve
 from chemlearn.cycle import (
     Cycle,
     Ensemble,
@@ -17,18 +18,17 @@ from chemlearn.cycle import (
     steady_output,
     stochastic_curve,
 )
-from chemlearn.cycle_cost import CycleDissipation, cycle_dissipation
-from chemlearn.entropy import Dissipation, dissipation
+from chemlearn.entropy.cycle import CycleDissipation, cycle_dissipation
+from chemlearn.entropy.network import Dissipation, dissipation
 from chemlearn.errors import ModelError, SimulationError
 from chemlearn.expression import is_affine
-from chemlearn.kernel import ExponentialKernel, SampledKernel
+from chemlearn.kernels.kernel import ExponentialKernel, SampledKernel
 from chemlearn.linear import WorkingRange, linear_kernel, step_kernel, step_response, working_range
 from chemlearn.lint import Finding
 from chemlearn.model import Model
 from chemlearn.noise import output_sd
 from chemlearn.settings import Settings
 from chemlearn.simulate import EnsembleInterrupted
-from chemlearn.update import threshold, update_curve
 from chemlearn.verdict import Verdict, judge
 
 Stage = Callable[[str, int, int], None]  #: what is being done, how much of it is done, how much there is

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import xarray as xr
 
-from chemlearn.curve import UpdateCurve
+from chemlearn.curves.curve import UpdateCurve
+from chemlearn.curves.update import trajectory_updates, weight_update_from_samples
 from chemlearn.errors import ConvergenceError, ModelError
-from chemlearn.kernel import ExponentialKernel
+from chemlearn.kernels.kernel import ExponentialKernel
 from chemlearn.linear import linear_kernel
 from chemlearn.model import Model
 from chemlearn.signal import Signal
 from chemlearn.simulate import EnsembleInterrupted, simulate_ode, simulate_ssa
-from chemlearn.update import trajectory_updates, weight_update_from_samples
 
 Progress = Callable[[int, int], None]
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from chemlearn.errors import ConvergenceError, ModelError, SimulationError
-from chemlearn.kernel import ExponentialKernel, Kernel, SampledKernel
+from chemlearn.kernels.kernel import ExponentialKernel, Kernel, SampledKernel
 from chemlearn.model import Model
 from chemlearn.signal import Signal
 from chemlearn.simulate import simulate_ode

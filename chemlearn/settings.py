@@ -7,8 +7,8 @@ from typing import get_args
 
 import numpy as np
 
+from chemlearn.curves.update import ThresholdRule
 from chemlearn.simulate.engines import EXACT
-from chemlearn.update import ThresholdRule
 
 
 @dataclass(frozen=True)

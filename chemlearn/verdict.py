@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chemlearn.curve import BAND, UpdateCurve, linear_range
+from chemlearn.curves.curve import BAND, UpdateCurve, linear_range
 from chemlearn.cycle import Cycle
-from chemlearn.kernel import ExponentialKernel
+from chemlearn.kernels.kernel import ExponentialKernel
 from chemlearn.linear import WorkingRange
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from chemlearn import assessment as assessment_module
 from chemlearn.assessment import Assessment, assess
-from chemlearn.curve import linear_range
+from chemlearn.curves.curve import linear_range
 from chemlearn.errors import ConvergenceError, ModelError, SimulationError
 from chemlearn.model import Model
 from chemlearn.settings import Settings

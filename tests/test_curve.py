@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chemlearn.curve import UpdateCurve, linear_range
+from chemlearn.curves.curve import UpdateCurve, linear_range
 
 
 def line(low: float = 1.0, high: float = 100.0, slope: float = 0.95, offset: float = 0.3) -> UpdateCurve:

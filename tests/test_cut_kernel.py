@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chemlearn.cut_kernel import CutKernel, sine
-from chemlearn.kernel import (
+from chemlearn.kernels.cut import CutKernel, sine
+from chemlearn.kernels.kernel import (
     ExponentialKernel,
     Kernel,
     SampledKernel,

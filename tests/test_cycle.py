@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import chi2, t
 
 from chemlearn import cycle as cycle_module
+from chemlearn.curves.update import update_curve
 from chemlearn.cycle import (
     Cycle,
     Ensemble,
@@ -24,7 +25,6 @@ from chemlearn.errors import ConvergenceError, ModelError, SimulationError
 from chemlearn.linear import linear_kernel
 from chemlearn.model import Model
 from chemlearn.simulate import EnsembleInterrupted
-from chemlearn.update import update_curve
 
 BIRTH = Model.load("model birth\n s = 2; u = 40\n make: => u; 20*s\n lose: u => ; u\nend")
 #: u takes a difference and every propensity is linear: K = 80 e^{−4t} − 20 e^{−t}, area 0, M₁ = −15

@@ -10,11 +10,11 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from chemlearn.cycle import Cycle, deterministic_curve
-from chemlearn.cycle_cost import CycleDissipation, cycle_dissipation
-from chemlearn.entropy import dissipation
+from chemlearn.entropy.cycle import CycleDissipation, cycle_dissipation
+from chemlearn.entropy.network import dissipation
 from chemlearn.errors import ModelError
-from chemlearn.ladder import Ladder
-from chemlearn.markov import entropy_production_rate
+from chemlearn.markov.chain import entropy_production_rate
+from chemlearn.markov.ladder import Ladder
 from chemlearn.model import Model
 from chemlearn.signal import Signal
 from tests.statistics import z_threshold

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.linalg import null_space
 
-from chemlearn.entropy import Dissipation, dissipation, reversible_pairs
+from chemlearn.entropy.network import Dissipation, dissipation, reversible_pairs
 from chemlearn.model import Model
 
 STATES = [f"{rail}{m}" for rail in "TB" for m in range(5)]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from chemlearn.cut_kernel import CutKernel, sine
-from chemlearn.kernel import (
+from chemlearn.curves.update import threshold, update_curve
+from chemlearn.kernels.cut import CutKernel, sine
+from chemlearn.kernels.kernel import (
     ExponentialKernel,
     Kernel,
     SampledKernel,
@@ -20,7 +21,6 @@ from chemlearn.kernel import (
     integral_feedback,
 )
 from chemlearn.signal import Signal
-from chemlearn.update import threshold, update_curve
 from tests.test_update import ADAPTIVE, adaptive
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import multinomial, poisson
 
+from chemlearn.entropy.law import Enumerated, IndependentMolecules, law_at_rest, reachable
 from chemlearn.errors import ModelError
-from chemlearn.exact_law import Enumerated, IndependentMolecules, law_at_rest, reachable
-from chemlearn.markov import steady_state
+from chemlearn.markov.chain import steady_state
 from chemlearn.model import Model
 from chemlearn.orbit import periodic_orbit
 from chemlearn.signal import Signal

@@ -11,6 +11,7 @@ import xarray as xr
 from scipy.linalg import expm
 from scipy.stats import binom, spearmanr
 
+from chemlearn.curves.update import threshold, update_curve
 from chemlearn.figures import figure_ladders, figure_pareto, noisy_ladders, pareto_data
 from chemlearn.figures.figure6 import fig6
 from chemlearn.figures.figure9 import fig9
@@ -20,8 +21,7 @@ from chemlearn.figures.ladder_front import LEVELS, Problem, areas, front, kernel
 from chemlearn.figures.noisy_ladders import READ, Setting, gate_of, gated_sd, many_molecules, simulated
 from chemlearn.figures.random_ladders import AMPLITUDES, FALL, MEAN, RISE, Variant, judge, normalised
 from chemlearn.figures.shared import Drawn
-from chemlearn.ladder import Ladder
-from chemlearn.update import threshold, update_curve
+from chemlearn.markov.ladder import Ladder
 from tests.statistics import z_threshold
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chemlearn.kernel import (
+from chemlearn.kernels.kernel import (
     ExponentialKernel,
     Kernel,
     SampledKernel,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from chemlearn.kernel import ExponentialKernel, Kernel, exponential, high_pass, integral_feedback
+from chemlearn.kernels.kernel import ExponentialKernel, Kernel, exponential, high_pass, integral_feedback
 from tests.test_kernel import exponential_sums, relaxed
 
 

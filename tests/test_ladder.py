@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chemlearn.cut_kernel import CutKernel
-from chemlearn.ladder import Ladder
-from chemlearn.markov import affinity, steady_state
+from chemlearn.kernels.cut import CutKernel
+from chemlearn.markov.chain import affinity, steady_state
+from chemlearn.markov.ladder import Ladder
 from tests.precise import (
     applied,
     at_rest,

@@ -11,8 +11,8 @@ import pytest
 from numpy.polynomial import legendre
 from scipy.integrate import solve_ivp
 
-from chemlearn.ladder import Ladder
-from chemlearn.ladder_cycle import smooth_pieces
+from chemlearn.markov.cycle import smooth_pieces
+from chemlearn.markov.ladder import Ladder
 from chemlearn.signal import Signal
 from tests.precise import applied, at_rest, entropy_production, ladder_rates, precisely, propagator
 

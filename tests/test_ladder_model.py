@@ -7,10 +7,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from chemlearn.entropy import dissipation
+from chemlearn.entropy.network import dissipation
 from chemlearn.expression import compile_expressions
-from chemlearn.ladder import Ladder
 from chemlearn.linear import linear_kernel
+from chemlearn.markov.ladder import Ladder
 from chemlearn.model import Model
 from chemlearn.signal import Signal
 from chemlearn.simulate import simulate_ode, simulate_ssa

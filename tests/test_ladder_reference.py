@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from chemlearn.ladder import Ladder
+from chemlearn.markov.ladder import Ladder
 
 
 @pytest.fixture(scope="module")

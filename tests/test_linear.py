@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from chemlearn.errors import ConvergenceError, ModelError, SimulationError
-from chemlearn.kernel import high_pass, integral_feedback
+from chemlearn.kernels.kernel import high_pass, integral_feedback
 from chemlearn.linear import linear_kernel, step_kernel, working_range
 from chemlearn.model import Model
 

@@ -13,10 +13,10 @@ from scipy.linalg import expm
 from scipy.stats import poisson
 
 from chemlearn.errors import ConvergenceError
-from chemlearn.kernel import exponential
-from chemlearn.markov import affinity, checked_rates, entropy_production_rate, steady_state
-from chemlearn.modes import relaxation_modes
-from chemlearn.periodic import Stretch, periodic_state
+from chemlearn.kernels.kernel import exponential
+from chemlearn.markov.chain import affinity, checked_rates, entropy_production_rate, steady_state
+from chemlearn.markov.modes import relaxation_modes
+from chemlearn.markov.periodic import Stretch, periodic_state
 from chemlearn.signal import Signal
 from tests.precise import entropy_production
 

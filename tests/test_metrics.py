@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from chemlearn.curve import UpdateCurve
-from chemlearn.kernel import celani_vergassola, exponential
-from chemlearn.metrics import markov_range, published_range, segmented_fit
-from chemlearn.update import threshold, update_curve
+from chemlearn.curves.curve import UpdateCurve
+from chemlearn.curves.metrics import markov_range, published_range, segmented_fit
+from chemlearn.curves.update import threshold, update_curve
+from chemlearn.kernels.kernel import celani_vergassola, exponential
 
 relaxed = settings(max_examples=25, deadline=None, derandomize=True)
 

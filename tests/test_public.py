@@ -47,7 +47,7 @@ def test_submodules_do_not_shadow_public_functions() -> None:
             importlib.import_module(f"chemlearn.{module.name}")
     for name in chemlearn.__all__:
         assert callable(getattr(chemlearn, name)), name
-    assert chemlearn.dissipation.__module__ == "chemlearn.entropy"
+    assert chemlearn.dissipation.__module__ == "chemlearn.entropy.network"
     assert chemlearn.assess.__module__ == "chemlearn.assessment"
 
 

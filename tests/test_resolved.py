@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from chemlearn.resolved import Resolved, Stretches
+from chemlearn.curves.resolved import Resolved, Stretches
 
 Function = Callable[[np.ndarray], np.ndarray]
 

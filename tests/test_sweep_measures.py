@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from chemlearn.entropy import dissipation
+from chemlearn.entropy.network import dissipation
 from chemlearn.errors import ModelError
 from chemlearn.linear import step_kernel
 from chemlearn.model import Model

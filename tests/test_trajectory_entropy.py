@@ -17,13 +17,13 @@ import xarray as xr
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
-from chemlearn.entropy import dissipation
-from chemlearn.entropy_flow import EntropyFlow
-from chemlearn.entropy_paths import fluctuation, trajectory_entropy
-from chemlearn.entropy_sums import PathEnsemble
+from chemlearn.entropy.flow import EntropyFlow
+from chemlearn.entropy.network import dissipation
+from chemlearn.entropy.paths import fluctuation, trajectory_entropy
+from chemlearn.entropy.sums import PathEnsemble
 from chemlearn.errors import ModelError, SimulationError
-from chemlearn.ladder import Ladder
-from chemlearn.markov import entropy_production_rate, steady_state
+from chemlearn.markov.chain import entropy_production_rate, steady_state
+from chemlearn.markov.ladder import Ladder
 from chemlearn.model import Model
 from chemlearn.signal import Signal
 from chemlearn.simulate import simulate_paths

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chemlearn.kernel import (
+from chemlearn.curves.update import (
+    threshold,
+    thresholded,
+    trajectory_updates,
+    update_curve,
+    weight_update_from_samples,
+)
+from chemlearn.kernels.kernel import (
     ExponentialKernel,
     Kernel,
     SampledKernel,
@@ -17,13 +24,6 @@ from chemlearn.kernel import (
     integral_feedback,
 )
 from chemlearn.signal import Signal
-from chemlearn.update import (
-    threshold,
-    thresholded,
-    trajectory_updates,
-    update_curve,
-    weight_update_from_samples,
-)
 
 ADAPTIVE: dict[str, Kernel] = {
     "Celani-Vergassola": celani_vergassola(),

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from chemlearn.curves.update import threshold, update_curve
 from chemlearn.cycle import Cycle
-from chemlearn.kernel import ExponentialKernel, Kernel, exponential, integral_feedback
+from chemlearn.kernels.kernel import ExponentialKernel, Kernel, exponential, integral_feedback
 from chemlearn.linear import WorkingRange
-from chemlearn.update import threshold, update_curve
 from chemlearn.verdict import Verdict, judge, percent, span
 
 RANGE = WorkingRange(xr.Dataset(), 0.5, 20.0, 0.05, False, True)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 
+from chemlearn.curves.update import threshold, thresholded, update_curve
 from chemlearn.figures.shared import (
     BLACK,
     BLUE,
@@ -28,9 +29,8 @@ from chemlearn.figures.shared import (
     letter,
     styled,
 )
-from chemlearn.kernel import Kernel, celani_vergassola, exponential
+from chemlearn.kernels.kernel import Kernel, celani_vergassola, exponential
 from chemlearn.signal import Signal
-from chemlearn.update import threshold, thresholded, update_curve
 
 RATE = 20.0
 """B of the kernel a e^(−Bt)(t − c t²); the kernel time τ_K is 1/B, as for all figures of the paper."""

@@ -9,6 +9,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from chemlearn.curves.metrics import published_range
+from chemlearn.curves.update import threshold, update_curve
 from chemlearn.figures.shared import (
     BLACK,
     BLUE,
@@ -27,10 +29,8 @@ from chemlearn.figures.shared import (
     panels,
     styled,
 )
-from chemlearn.kernel import Kernel, celani_vergassola
-from chemlearn.metrics import published_range
+from chemlearn.kernels.kernel import Kernel, celani_vergassola
 from chemlearn.signal import Signal
-from chemlearn.update import threshold, update_curve
 
 RATE = 20.0
 """B of the kernel: τ_K = 1/20."""

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
+from chemlearn.curves.metrics import published_range
+from chemlearn.curves.update import ThresholdRule, threshold, update_curve
 from chemlearn.figures.shared import (
     BLACK,
     BLUE,
@@ -28,9 +30,7 @@ from chemlearn.figures.shared import (
     panels,
     styled,
 )
-from chemlearn.kernel import celani_vergassola
-from chemlearn.metrics import published_range
-from chemlearn.update import ThresholdRule, threshold, update_curve
+from chemlearn.kernels.kernel import celani_vergassola
 
 RATE = 20.0
 """B of the kernel: τ_K = 1/20."""

@@ -48,7 +48,7 @@ from chemlearn.figures.shared import (
     panels,
     styled,
 )
-from chemlearn.ladder import Ladder
+from chemlearn.markov.ladder import Ladder
 
 SHOWN = np.array([0.9, 0.2, 0.05, 1e-2, 1e-4])
 """γ of the kernels that are shown, at F = 25 and a step to 50 µM."""

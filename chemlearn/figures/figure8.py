@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
+from chemlearn.curves.update import update_curve
 from chemlearn.figures.shared import (
     BLACK,
     BLUE,
@@ -28,9 +29,8 @@ from chemlearn.figures.shared import (
     panels,
     styled,
 )
-from chemlearn.kernel import celani_vergassola
+from chemlearn.kernels.kernel import celani_vergassola
 from chemlearn.signal import Signal
-from chemlearn.update import update_curve
 
 RATE = 20.0
 """B of the kernel: τ_K = 1/20."""

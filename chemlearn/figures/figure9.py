@@ -10,6 +10,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from chemlearn.curves.metrics import markov_range
+from chemlearn.curves.update import threshold, update_curve
 from chemlearn.figures.ladder_sketch import sketch
 from chemlearn.figures.random_ladders import AMPLITUDE_MAX, AMPLITUDES, FALL, MEAN, RISE, WINDOW
 from chemlearn.figures.shared import (
@@ -30,10 +32,8 @@ from chemlearn.figures.shared import (
     panels,
     styled,
 )
-from chemlearn.ladder import Ladder
-from chemlearn.markov import entropy_production_rate
-from chemlearn.metrics import markov_range
-from chemlearn.update import threshold, update_curve
+from chemlearn.markov.chain import entropy_production_rate
+from chemlearn.markov.ladder import Ladder
 
 STEP = 50.0
 """Ligand after the step of panels B to D and F, µM."""

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
+from chemlearn.curves.update import weight_update_from_samples
 from chemlearn.figures.ladder_sketch import log_ticks
 from chemlearn.figures.noisy_ladders import (
     AMPLITUDE_MAX,
@@ -44,7 +45,6 @@ from chemlearn.figures.shared import (
     panels,
     styled,
 )
-from chemlearn.update import weight_update_from_samples
 
 AMPLITUDES = np.array([5.0, 10.0, 15.0, 20.0])
 """Contrasts of the simulated curves, µM; the offset is read at the last."""

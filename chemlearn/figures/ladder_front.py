@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize, nnls
 
-from chemlearn.kernel import Kernel
-from chemlearn.ladder import Ladder
+from chemlearn.kernels.kernel import Kernel
+from chemlearn.markov.ladder import Ladder
 
 LEVELS = np.geomspace(5.0, 250.0, 6)
 """Levels of the ligand after the step from 0, the range of the published kernels, µM."""

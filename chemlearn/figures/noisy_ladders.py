@@ -13,13 +13,13 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtr
 
+from chemlearn.curves.update import threshold, thresholded, update_curve, weight_update_from_samples
 from chemlearn.cycle import Cycle, periodic_response
 from chemlearn.figures.shared import column
-from chemlearn.ladder import Ladder
+from chemlearn.markov.ladder import Ladder
 from chemlearn.model import Model
 from chemlearn.signal import Signal
 from chemlearn.simulate import simulate_ssa
-from chemlearn.update import threshold, thresholded, update_curve, weight_update_from_samples
 
 MEAN, RISE, FALL, AMPLITUDE_MAX = 10.0, 5.0, 25.0, 20.0
 """s̄ in µM; τ_f and τ_s in clockwise steps; the largest contrast that keeps the ligand above 0."""

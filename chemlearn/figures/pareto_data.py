@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import brentq
 
+from chemlearn.curves.update import threshold, update_curve
 from chemlearn.figures.ladder_front import (
     GAMMAS,
     LEVELS,
@@ -22,9 +23,8 @@ from chemlearn.figures.ladder_front import (
     largest_dissipation,
 )
 from chemlearn.figures.shared import annotated, column
-from chemlearn.kernel import Kernel
-from chemlearn.ladder import Ladder
-from chemlearn.update import threshold, update_curve
+from chemlearn.kernels.kernel import Kernel
+from chemlearn.markov.ladder import Ladder
 
 
 class Wanted(NamedTuple):

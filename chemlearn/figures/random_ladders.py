@@ -8,11 +8,11 @@ import numpy as np
 import xarray as xr
 from scipy.stats import spearmanr
 
+from chemlearn.curves.metrics import markov_range
+from chemlearn.curves.update import ThresholdRule, threshold, update_curve
 from chemlearn.figures.shared import column
-from chemlearn.kernel import Kernel
-from chemlearn.ladder import Ladder
-from chemlearn.metrics import markov_range
-from chemlearn.update import ThresholdRule, threshold, update_curve
+from chemlearn.kernels.kernel import Kernel
+from chemlearn.markov.ladder import Ladder
 
 RISE, FALL, MEAN, AMPLITUDE_MAX = 3.0, 15.0, 10.0, 50.0
 """The published protocol, in units of the window and of s."""

@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 import xarray as xr
 
-from chemlearn.entropy import Dissipation, dissipation
-from chemlearn.entropy_flow import EntropyFlow, at_rest
+from chemlearn.entropy.flow import EntropyFlow, at_rest
+from chemlearn.entropy.network import Dissipation, dissipation
 from chemlearn.model import Model
 
 
@@ -27,7 +27,7 @@ def _flow(model: Model) -> tuple[EntropyFlow, np.ndarray]:
 def entropy_production(model: Model, window: xr.Dataset) -> np.ndarray:
     """Mean over the instants of a window of the rate at which firings produce entropy.
 
-    A function of the amounts, ṡ(n) with the mean rate at which φ changes (:mod:`chemlearn.entropy_flow`),
+    A function of the amounts, ṡ(n) with the mean rate at which φ changes (:mod:`chemlearn.entropy.flow`),
     which at rest is 0 on average: much less noisy than what the firings themselves add.
 
     Parameters

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from chemlearn.cycle import steady_output
-from chemlearn.entropy import UNIT
+from chemlearn.entropy.network import UNIT
 from chemlearn.errors import ConvergenceError, ModelError, SimulationError
 from chemlearn.linear import linear_kernel, step_kernel
 from chemlearn.model import Model

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.polynomial.polynomial import polyval
 
 from chemlearn.checks import check_positive
-from chemlearn.exponentials import FLAT, SLOW, Exponentials, feature_lags
-from chemlearn.kernel_base import Kernel, slow_memory, time_at_hand
+from chemlearn.kernels.base import Kernel, slow_memory, time_at_hand
+from chemlearn.kernels.exponentials import FLAT, SLOW, Exponentials, feature_lags
 from chemlearn.signal import Signal
 
 __all__ = ["CutKernel", "sine"]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chemlearn.exact_law import Enumerated, IndependentMolecules, Law, law_at_rest
+from chemlearn.entropy.law import Enumerated, IndependentMolecules, Law, law_at_rest
 from chemlearn.model import Model
 from chemlearn.orbit import periodic_orbit
 from chemlearn.signal import Signal

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln
 
-from chemlearn.entropy import reversible_pairs
+from chemlearn.entropy.network import reversible_pairs
 from chemlearn.errors import ModelError
 from chemlearn.expression import Expr, compile_expressions
 from chemlearn.model import Model

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from chemlearn.entropy_flow import EntropyFlow, at_rest, potential
+from chemlearn.entropy.flow import EntropyFlow, at_rest, potential
 from chemlearn.errors import ConvergenceError, SimulationError
 from chemlearn.model import Model
 from chemlearn.signal import Signal
@@ -31,7 +31,7 @@ class Sums(NamedTuple):
         Entropy that the firings gave to the surroundings, in k_B, and the same by the rates at which they
         fire.
     potential : (n_trajectories,) array
-        By how much φ (:mod:`chemlearn.entropy_flow`) changed: nearly the system's entropy.
+        By how much φ (:mod:`chemlearn.entropy.flow`) changed: nearly the system's entropy.
     first, last : (n_trajectories, n_core) array
         Amounts at both ends.
     one_way : frozenset of str

@@ -11,12 +11,12 @@ import numpy as np
 from scipy.interpolate import CubicSpline, PPoly
 
 from chemlearn.checks import check_positive
-from chemlearn.exponentials import SLOW, Exponentials, feature_lags
-from chemlearn.kernel_base import Kernel, Lobe, slow_memory, time_at_hand
+from chemlearn.kernels.base import Kernel, Lobe, slow_memory, time_at_hand
+from chemlearn.kernels.exponentials import SLOW, Exponentials, feature_lags
 from chemlearn.signal import Signal
 
 if TYPE_CHECKING:
-    from chemlearn.cut_kernel import CutKernel
+    from chemlearn.kernels.cut import CutKernel
 
 __all__ = [
     "ExponentialKernel",
@@ -105,7 +105,7 @@ class ExponentialKernel(Kernel):
         CutKernel
             As exact as this one. Its area and first moment are those of what is left; see ``normalized``.
         """
-        from chemlearn.cut_kernel import CutKernel
+        from chemlearn.kernels.cut import CutKernel
 
         return CutKernel(self.coefficients, self.rates, duration, self.powers, self.delta)
 

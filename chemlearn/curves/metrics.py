@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from chemlearn.checks import check_positive
-from chemlearn.curve import BAND, LinearRange, UpdateCurve
-from chemlearn.segments import SegmentedFit, segmented_fit
+from chemlearn.curves.curve import BAND, LinearRange, UpdateCurve
+from chemlearn.curves.segments import SegmentedFit, segmented_fit
 
 __all__ = ["SegmentedFit", "markov_range", "published_range", "segmented_fit"]
 

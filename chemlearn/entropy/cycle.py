@@ -16,15 +16,15 @@ from itertools import pairwise
 import numpy as np
 import xarray as xr
 
-from chemlearn.entropy import dissipation, one_way_reason, pair_production, reversible_pairs
-from chemlearn.entropy_paths import trajectory_entropy
-from chemlearn.exact_law import MOST_STATES
+from chemlearn.curves.update import weight_update_from_samples
+from chemlearn.entropy.law import MOST_STATES
+from chemlearn.entropy.network import dissipation, one_way_reason, pair_production, reversible_pairs
+from chemlearn.entropy.paths import trajectory_entropy
 from chemlearn.model import Model
 from chemlearn.orbit import periodic_orbit
 from chemlearn.signal import Signal
 from chemlearn.simulate import simulate_ode
 from chemlearn.simulate.ensemble import Progress
-from chemlearn.update import weight_update_from_samples
 
 _ACCURACY = 1e-9  # relative change of the integral that ends its refinement
 _ROUNDING = 1e-12  # what is less than this share of all that flows is zero to rounding

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike
 from scipy.interpolate import CubicSpline, PPoly
 
 from chemlearn.checks import check_positive, finite_column
-from chemlearn.curve import LinearRange, UpdateCurve, linear_range
-from chemlearn.kernel import Kernel
-from chemlearn.resolved import Resolved, Stretches
+from chemlearn.curves.curve import LinearRange, UpdateCurve, linear_range
+from chemlearn.curves.resolved import Resolved, Stretches
+from chemlearn.kernels.kernel import Kernel
 from chemlearn.signal import Signal
 
 __all__ = [

@@ -1,7 +1,7 @@
 r"""Entropy production of single trajectories, and what its fluctuations obey.
 
 Along a trajectory the firings add :math:`\Delta s_m` to the entropy of the surroundings
-(:mod:`chemlearn.entropy_flow`) and the system's own entropy changes by :math:`-\ln p_T(n_T) + \ln p_0(n_0)`.
+(:mod:`chemlearn.entropy.flow`) and the system's own entropy changes by :math:`-\ln p_T(n_T) + \ln p_0(n_0)`.
 For any network whose reactions can all be undone, under any signal, their sum obeys the integral fluctuation
 theorem :math:`\langle e^{-\Delta s_{tot}} \rangle = 1` (Seifert, doi:10.1103/PhysRevLett.95.040602).
 """
@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from chemlearn.entropy import UNIT, one_way_reason
-from chemlearn.entropy_flow import EntropyFlow
-from chemlearn.entropy_starts import Beginning, beginning
-from chemlearn.entropy_sums import PathEnsemble, Sums, grouped, stream
-from chemlearn.exact_law import MOST_STATES
+from chemlearn.entropy.flow import EntropyFlow
+from chemlearn.entropy.law import MOST_STATES
+from chemlearn.entropy.network import UNIT, one_way_reason
+from chemlearn.entropy.starts import Beginning, beginning
+from chemlearn.entropy.sums import PathEnsemble, Sums, grouped, stream
 from chemlearn.model import Model
 from chemlearn.signal import Signal
 from chemlearn.simulate.arguments import root_seed
@@ -146,7 +146,7 @@ def trajectory_entropy(
         mean of ``total`` per time; ``observed_rate`` and its error, for ``observed`` in place of ``medium``;
         and :class:`Fluctuation`'s ``fluctuation``, ``fluctuation_error``, ``effective``, ``unseen``. Where
         the law is not known the rates are those of ``medium``; at rest and over whole periods, where the
-        system's own entropy comes back, φ of :mod:`chemlearn.entropy_flow` takes most of the noise out of
+        system's own entropy comes back, φ of :mod:`chemlearn.entropy.flow` takes most of the noise out of
         them. ``attrs`` hold ``law`` (how the beginnings were drawn), ``reason`` (what cannot be told and why)
         and the provenance.
 

@@ -21,7 +21,7 @@ from scipy.special import gammaln, xlogy
 
 from chemlearn.errors import ConvergenceError
 from chemlearn.expression import ZERO, compile_expressions, is_affine, substitute, symbols
-from chemlearn.markov import steady_state
+from chemlearn.markov.chain import steady_state
 from chemlearn.model import Model
 from chemlearn.network import Reaction
 from chemlearn.signal import Piece, Signal

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chemlearn.periodic import PeriodicState, Stretch, periodic_state
-from chemlearn.rails import column_basis
+from chemlearn.markov.periodic import PeriodicState, Stretch, periodic_state
+from chemlearn.markov.rails import column_basis
 from chemlearn.signal import Piece, Signal
 
 if TYPE_CHECKING:
-    from chemlearn.ladder import Ladder
+    from chemlearn.markov.ladder import Ladder
 
 
 def ladder_cycle(ladder: Ladder, signal: Signal, tolerance: float) -> PeriodicState:

@@ -20,7 +20,7 @@ from scipy.linalg import schur, solve_sylvester
 from scipy.special import factorial, xlogy
 
 from chemlearn.errors import ConvergenceError
-from chemlearn.kernel import ExponentialKernel
+from chemlearn.kernels.kernel import ExponentialKernel
 
 _GROWTH = 1e3
 """Terms may exceed what they sum to by this factor, which is the loss of three digits of sixteen."""

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chemlearn.cut_kernel import CutKernel
-from chemlearn.kernel import ExponentialKernel
-from chemlearn.markov import checked_probabilities, pair_production
-from chemlearn.modes import Modes, relaxation_modes
-from chemlearn.rails import LARGEST, Rails, checked_columns, checked_numbers
+from chemlearn.kernels.cut import CutKernel
+from chemlearn.kernels.kernel import ExponentialKernel
+from chemlearn.markov.chain import checked_probabilities, pair_production
+from chemlearn.markov.modes import Modes, relaxation_modes
+from chemlearn.markov.rails import LARGEST, Rails, checked_columns, checked_numbers
 from chemlearn.signal import Signal
 
 if TYPE_CHECKING:
-    from chemlearn.periodic import PeriodicState
+    from chemlearn.markov.periodic import PeriodicState
 
 Rail = Literal["top", "bottom"]
 
@@ -338,7 +338,7 @@ class Ladder:
         ConvergenceError
             Where the tolerance cannot be met.
         """
-        from chemlearn.ladder_cycle import ladder_cycle
+        from chemlearn.markov.cycle import ladder_cycle
 
         return ladder_cycle(self, signal, tolerance)
 
@@ -349,7 +349,7 @@ class Ladder:
         error is far below the tolerance of the probabilities (1e-12 for 1e-8). A ladder that is not driven
         (γ = 1) dissipates only what the signal's haste costs.
         """
-        from chemlearn.ladder_cycle import ladder_cycle_dissipation
+        from chemlearn.markov.cycle import ladder_cycle_dissipation
 
         return ladder_cycle_dissipation(self, signal, tolerance)
 

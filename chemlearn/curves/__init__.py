@@ -1,0 +1,1 @@
+"""Update curves of kernels: resolved once, thresholded exactly, and what their shape says."""

@@ -1,0 +1,1 @@
+"""Entropy production: of networks at rest, of single trajectories, of a cycle of learning."""

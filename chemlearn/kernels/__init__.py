@@ -1,0 +1,1 @@
+"""Memory kernels in closed form: what they are, how they answer a signal."""
