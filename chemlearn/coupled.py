@@ -90,15 +90,23 @@ def coupled_model(model: Model, rest: float | None = None) -> Coupled:
     held = _legal(network.constants, network.names)
     driven = {name: symbol(held[name]) for name in network.constants}
     resting = {**driven, **{name: symbol(name + ending) for name in (*kept, model.input)}}
-    firings = list(_firings(network, kept, ending, driven, resting))
     rules = _outputs(model, ending, driven, resting)
     constants = {held[name]: value for name, value in network.constants.items()}
     constants[model.input + ending] = network.constants[model.input] if rest is None else float(rest)
     amounts = {name: network.initial[name] for name in kept}
     amounts |= {name + ending: value for name, value in amounts.items()}
-    text = _written(amounts, constants, rules, firings)
+    taken = {*amounts, *constants, *rules}
+    firings = [
+        f._replace(name=_free(f.name, taken)) for f in _firings(network, kept, ending, driven, resting)
+    ]
     made = replace(
-        model, name=f"{model.name}, coupled", text=text, values=(), weight=Model.weight, split=False
+        model,
+        name=f"{model.name}, coupled",
+        text=_written(amounts, constants, rules, firings),
+        origin=f"{model.origin} (coupled)",
+        values=(),
+        weight=Model.weight,
+        split=False,
     )
     return Coupled(made, model.input + ending, model.output + ending)
 

@@ -30,12 +30,12 @@ ODD = """
 function hill(x, k) x^2/(k^2 + x^2) end
 model odd
   compartment big = 4; species A in big, u_rest in big, $food in big; substanceOnly species w in big
-  s = 2; A = 5; u_rest = 3; food = 1.5; w = 0; k = 2; make_k = 9
+  s = 2; A = 5; u_rest = 3; food = 1.5; w = 0; k = 2; drop_both = 9
   half := k/2
   u := 2*A*big - half*u_rest + s
   make: => A; big*food*s*hill(u_rest, k)*half
   turn: A => u_rest; big*k*A
-  drop: u_rest => ; big*make_k*u_rest/(1 + A)
+  drop: u_rest => ; big*drop_both*u_rest/(1 + A)
   write: => w; u_rest
 end
 """
@@ -73,7 +73,8 @@ def test_each_copy_fires_at_its_own_rate_and_changes_as_the_original(model: Mode
         name: here.get(name, np.full(40, value)) for name, value in made.constants.items() if name not in both
     }
     found = rates(made, both)
-    change = {r.name: r.net() for r in made.reactions}
+    found = {name.rstrip("_"): values for name, values in found.items()}  # one name was taken
+    change = {r.name.rstrip("_"): r.net() for r in made.reactions}
     for reaction in network.reactions:
         wanted = {name: n for name, n in reaction.net().items() if name in core}
         if not wanted:

@@ -284,7 +284,7 @@ def _firings_spared(model: Model, course: _Course, seed: int, workers: int | Non
     values = evaluate([*(data[name].values for name in network.species), *constants.values()])
     shape = (_COUNTED, len(course.looks))
     rates = np.array([np.broadcast_to(value, shape).mean(axis=0) for value in values])
-    shared = np.array([r.name.endswith(f"_{SHARED}") for r in network.reactions])
+    shared = np.array([r.name.rstrip("_").endswith(f"_{SHARED}") for r in network.reactions])
     fired = np.trapezoid(rates, course.looks, axis=1)
     fired[shared] += rates[shared, 0] * course.begin
     return 1.0 + float(fired[shared].sum() / fired.sum())
