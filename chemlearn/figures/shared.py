@@ -25,6 +25,7 @@ __all__ = [
     "GREY",
     "LEVELS",
     "ORANGE",
+    "OURS",
     "PURPLE",
     "SEED",
     "SKY",
@@ -78,6 +79,10 @@ _STYLE: Any = {
 }
 
 
+OURS = "(not in the paper)"
+"""What ends a claim that is ours, where a figure or a panel is not in the paper."""
+
+
 class Claim(NamedTuple):
     """A published statement beside what was found: True if it holds, False if not, None if undecided."""
 
@@ -91,7 +96,8 @@ class Claim(NamedTuple):
         return {True: "holds", False: "does not hold", None: "cannot be judged"}[self.holds]
 
     def __str__(self) -> str:
-        return f"published: {self.published}; found: {self.found}; {self.verdict}"
+        source = "expected" if self.published.endswith(OURS) else "published"
+        return f"{source}: {self.published}; found: {self.found}; {self.verdict}"
 
 
 class Drawn(NamedTuple):
