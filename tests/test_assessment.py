@@ -11,8 +11,10 @@ import pytest
 from chemlearn import assessment as assessment_module
 from chemlearn.assessment import Assessment, assess
 from chemlearn.curves.curve import linear_range
+from chemlearn.entropy.cycle import cycle_dissipation
 from chemlearn.errors import ConvergenceError, ModelError, SimulationError
 from chemlearn.model import Model
+from chemlearn.report import summary
 from chemlearn.settings import Settings
 from chemlearn.simulate import EnsembleInterrupted
 
@@ -179,7 +181,7 @@ def test_ensemble_with_settings_and_data_that_load(tmp_path) -> None:
     assert result.ensemble is not None
     assert result.no_ensemble == ""
     assert list(dict.fromkeys(stages)) == [
-        "kernel", "working range", "update curve: closed form", "update curve: rate equations",
+        "kernel", "working range", "update curve: closed form", "update curve: rate equations", "dissipation",
         "update curve: stochastic ensemble",
     ]  # fmt: skip
     tree = result.to_datatree()
@@ -189,6 +191,22 @@ def test_ensemble_with_settings_and_data_that_load(tmp_path) -> None:
         assert np.array_equal(again[f"update_{name}"]["update"], tree[f"update_{name}"]["update"])
     assert again.attrs["seed"] == "3"
     assert again.attrs["model_text"] == small().text
+
+
+def test_the_cost_of_a_cycle_where_dissipation_is_finite(tmp_path) -> None:
+    """Of the cycle with the largest contrast; of a driven ladder it is near what rest costs in that time."""
+    ladder = Model.load("ladder").with_values(gamma=0.1, N=10)
+    found = assess(ladder, Settings(rise=2.0, fall=10.0, amplitude=20.0, trajectories=0, seed=1))
+    cost = found.cycle_dissipation
+    assert cost is not None
+    alone = cycle_dissipation(ladder, found.cycle.signal(20.0), threshold=found.threshold)
+    assert cost.per_cycle == alone.per_cycle
+    assert cost.update == alone.update
+    assert cost.per_cycle == pytest.approx(12 * found.dissipation.rate, rel=0.1)
+    assert ("dissipation per cycle", str(cost)) in summary(found)
+    found.to_datatree().to_netcdf(tmp_path / "all.nc", engine="h5netcdf")
+    one_way = assess(Model.load("leaky"), Settings(trajectories=0, seed=1))
+    assert (one_way.cycle_dissipation is None) == (not np.isfinite(one_way.dissipation.rate))
 
 
 def test_seeds_larger_than_an_integer_of_netcdf(tmp_path) -> None:
