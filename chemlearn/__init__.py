@@ -22,10 +22,11 @@ if TYPE_CHECKING:
         steady_output,
         stochastic_curve,
     )
+    from chemlearn.data import MNIST, load_mnist
     from chemlearn.entropy.cycle import CycleDissipation, cycle_dissipation
     from chemlearn.entropy.network import Dissipation, ReversiblePairs, dissipation, reversible_pairs
     from chemlearn.entropy.paths import trajectory_entropy
-    from chemlearn.errors import ConvergenceError, ModelError, SimulationError
+    from chemlearn.errors import ConvergenceError, DataError, ModelError, SimulationError
     from chemlearn.kernels.cut import CutKernel, sine
     from chemlearn.kernels.kernel import (
         ExponentialKernel,
@@ -69,10 +70,11 @@ _HOMES = {
     "curves.metrics": "SegmentedFit markov_range published_range segmented_fit",
     "curves.update": "threshold thresholded update_curve",
     "cycle": "Cycle Ensemble deterministic_curve periodic_response steady_output stochastic_curve",
+    "data": "MNIST load_mnist",
     "entropy.cycle": "CycleDissipation cycle_dissipation",
     "entropy.network": "Dissipation ReversiblePairs dissipation reversible_pairs",
     "entropy.paths": "trajectory_entropy",
-    "errors": "ConvergenceError ModelError SimulationError",
+    "errors": "ConvergenceError DataError ModelError SimulationError",
     "kernels.cut": "CutKernel sine",
     "kernels.kernel": "ExponentialKernel Kernel SampledKernel celani_vergassola exponential high_pass "
     "integral_feedback",
@@ -96,12 +98,14 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "MNIST",
     "Assessment",
     "ConvergenceError",
     "Coupled",
     "CutKernel",
     "Cycle",
     "CycleDissipation",
+    "DataError",
     "Dissipation",
     "Ensemble",
     "EnsembleInterrupted",
@@ -138,6 +142,7 @@ __all__ = [
     "linear_kernel",
     "linear_range",
     "load",
+    "load_mnist",
     "load_sweep",
     "markov_range",
     "measured_kernel",

@@ -1,10 +1,14 @@
-"""The three ways in which chemlearn fails; everything else is a plain ValueError or a bug."""
+"""The four ways in which chemlearn fails; everything else is a plain ValueError or a bug."""
 
 from __future__ import annotations
 
 
 class ModelError(ValueError):
     """The model cannot be used as asked: its text, its names or its structure."""
+
+
+class DataError(ValueError):
+    """A file of data is not there or not what it should be, or holds less than was asked for."""
 
 
 class SimulationError(RuntimeError):

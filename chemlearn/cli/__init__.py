@@ -45,10 +45,10 @@ app.command("merge")(sweep.merge)
 
 def main() -> None:
     """Run a command; what the user can mend is one sentence and exit code 2, a bug keeps its traceback."""
-    from chemlearn.errors import ConvergenceError, ModelError, SimulationError
+    from chemlearn.errors import ConvergenceError, DataError, ModelError, SimulationError
 
     try:
         app()
-    except (ModelError, SimulationError, ConvergenceError, Usage) as error:
+    except (ModelError, SimulationError, ConvergenceError, DataError, Usage) as error:
         print(f"chemlearn: {error}", file=sys.stderr)
         raise SystemExit(2) from None
