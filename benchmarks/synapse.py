@@ -72,7 +72,7 @@ def show(name: str, mine: list[float], theirs: list[float], apart: str, met: boo
         f"{ratio:,.0f}",
         f"{least:,.0f} … {most:,.0f}",
         apart,
-        verdict(met),
+        verdict(met) if not np.isnan(theirs[0]) else "not compared",
     )
 
 

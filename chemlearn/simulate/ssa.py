@@ -22,6 +22,8 @@ from chemlearn.simulate.provenance import recorded
 from chemlearn.simulate.reduce import Column, Reduction, reductions
 
 _REDUCED_BLOCK = 500  # trajectories; a multiple of those that share a stream in GillesPy2
+_REDUCED_GROWTH = 32_000  # so many more trajectories make a block larger by as many again, which costs less
+_REDUCED_MOST = 8  # times at most
 _REDUCED_BYTES = 2**25  # of counts in such a block
 
 
@@ -197,6 +199,7 @@ def _shifted(blocks: list[range], by: int) -> list[range]:
 
 
 def _even_blocks(numbers: range, values_each: int) -> list[range]:
-    """Blocks of a size that depends on nothing but the model and the output times."""
-    size = max(1, min(_REDUCED_BLOCK, _REDUCED_BYTES // (8 * values_each)))
+    """Blocks of a size that depends on nothing but the model, the output times and how many there are."""
+    wanted = _REDUCED_BLOCK * max(1, min(_REDUCED_MOST, len(numbers) // _REDUCED_GROWTH))
+    size = max(1, min(wanted, _REDUCED_BYTES // (8 * values_each)))
     return [range(k, min(k + size, numbers.stop)) for k in range(numbers.start, numbers.stop, size)]
