@@ -37,6 +37,10 @@ if TYPE_CHECKING:
         high_pass,
         integral_feedback,
     )
+    from chemlearn.learning.checkpoints import load_network, save_network
+    from chemlearn.learning.layered import LayeredNetwork
+    from chemlearn.learning.rules import Chemical, Contrastive, Hebbian, Temporal, learn
+    from chemlearn.learning.training import Training, train
     from chemlearn.linear import WorkingRange, linear_kernel, step_kernel, step_response, working_range
     from chemlearn.lint import Finding
     from chemlearn.markov.ladder import Ladder
@@ -78,6 +82,10 @@ _HOMES = {
     "kernels.cut": "CutKernel sine",
     "kernels.kernel": "ExponentialKernel Kernel SampledKernel celani_vergassola exponential high_pass "
     "integral_feedback",
+    "learning.checkpoints": "load_network save_network",
+    "learning.layered": "LayeredNetwork",
+    "learning.rules": "Chemical Contrastive Hebbian Temporal learn",
+    "learning.training": "Training train",
     "linear": "WorkingRange linear_kernel step_kernel step_response working_range",
     "lint": "Finding",
     "markov.ladder": "Ladder",
@@ -100,6 +108,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "MNIST",
     "Assessment",
+    "Chemical",
+    "Contrastive",
     "ConvergenceError",
     "Coupled",
     "CutKernel",
@@ -111,9 +121,11 @@ __all__ = [
     "EnsembleInterrupted",
     "ExponentialKernel",
     "Finding",
+    "Hebbian",
     "Histogram",
     "Kernel",
     "Ladder",
+    "LayeredNetwork",
     "LinearRange",
     "MeasuredKernel",
     "Model",
@@ -126,6 +138,8 @@ __all__ = [
     "Signal",
     "SimulationError",
     "SweepInterrupted",
+    "Temporal",
+    "Training",
     "UpdateCurve",
     "Verdict",
     "WorkingRange",
@@ -139,10 +153,12 @@ __all__ = [
     "high_pass",
     "integral_feedback",
     "kernel_from_responses",
+    "learn",
     "linear_kernel",
     "linear_range",
     "load",
     "load_mnist",
+    "load_network",
     "load_sweep",
     "markov_range",
     "measured_kernel",
@@ -153,6 +169,7 @@ __all__ = [
     "repeat",
     "reversible_pairs",
     "save",
+    "save_network",
     "segmented_fit",
     "shipped_models",
     "simulate_ode",
@@ -166,6 +183,7 @@ __all__ = [
     "sweep",
     "threshold",
     "thresholded",
+    "train",
     "trajectory_entropy",
     "update_curve",
     "working_range",

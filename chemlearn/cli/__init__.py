@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from chemlearn.cli import assess, figure, kernel, models, simulate, sweep
+from chemlearn.cli import assess, figure, kernel, models, simulate, sweep, train
 from chemlearn.cli.shared import Usage
 
 __all__ = ["app", "main"]
@@ -39,6 +39,7 @@ app.command("check")(models.check)
 app.command("simulate")(simulate.command)
 app.command("kernel")(kernel.command)
 app.command("figure")(figure.command)
+app.command("train")(train.command)
 app.command("sweep")(sweep.command)
 app.command("merge")(sweep.merge)
 
