@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from threading import Event
-from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
@@ -29,14 +28,14 @@ from chemlearn.simulate.reduce import Column
 
 LEAST_FIRINGS = 10.0  #: shorter leaps give way to exact steps
 PATIENCE = 10_000  #: single firings of a trajectory beyond those in leaps
-_STRETCH = 0.02  # seconds of machine code between two looks at Ctrl-C
-_SWEEPS = 100  # in the first stretch
+_SWEEPS = 100  # in the first stretch: each may be many firings
 _PILOT = 50_000  # most sweeps times reactions of the pilot run
 
 
 class _LeapRun(native.Run):
     """What both kinds of run share."""
 
+    _least_sweeps = _SWEEPS
     normal: ClassVar[bool]
     draw_cost: ClassVar[float]  # of the two variates of a reaction, in firings of the exact engine
 
@@ -94,17 +93,9 @@ class _LeapRun(native.Run):
         """The error statement, for the files that are written."""
         return self.error_statement
 
-    def __call__(self, block: range, seed: int, point: int) -> np.ndarray:
-        counts = np.empty((len(block), len(self.times), len(self.columns)))
-        lanes = _Lanes(self, counts, streams(seed, point, block))
-        stretch = _SWEEPS
-        while lanes.words[Word.ACTIVE]:
-            began = perf_counter()
-            lanes.advance(stretch)
-            took = perf_counter() - began
-            stretch = max(_SWEEPS, int(stretch * min(2.0, _STRETCH / max(took, 1e-9))))
-        self._add_rules(counts)
-        return counts
+    def _lanes(self, counts: np.ndarray, seeds: np.ndarray) -> _Lanes:
+        """One block at work."""
+        return _Lanes(self, counts, seeds)
 
     def _parameters(self) -> list[float]:
         """In the order of :data:`~chemlearn.simulate.leap.step.PARAMETERS`."""

@@ -77,6 +77,7 @@ class Run:
 
     version = version("chemlearn")
     has_children = False
+    _least_sweeps = 1000  # between two looks at Ctrl-C
 
     def __init__(
         self,
@@ -160,14 +161,18 @@ class Run:
 
     def fill(self, counts: np.ndarray, block: range, seed: int, point: int) -> None:
         """Write what a call returns into an array, whose memory need not be new."""
-        lanes = Lanes(self, counts, streams(seed, point, block))
-        stretch = 1000
+        lanes = self._lanes(counts, streams(seed, point, block))
+        stretch = self._least_sweeps
         while lanes.words[Word.ACTIVE]:
             began = perf_counter()
             lanes.advance(stretch)
             took = perf_counter() - began
-            stretch = max(1000, int(stretch * min(2.0, _STRETCH / max(took, 1e-9))))
+            stretch = max(self._least_sweeps, int(stretch * min(2.0, _STRETCH / max(took, 1e-9))))
         self._add_rules(counts)
+
+    def _lanes(self, counts: np.ndarray, seeds: np.ndarray) -> Lanes:
+        """One block at work."""
+        return Lanes(self, counts, seeds)
 
     def _values(self, trees: Sequence[Expr], constants: Mapping[str, Any]) -> np.ndarray:
         """Trees of constants, (n_trees, ...); what is not finite is found when it matters."""
