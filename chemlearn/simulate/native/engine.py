@@ -27,12 +27,11 @@ from chemlearn.simulate.native.layout import LANES, Word
 from chemlearn.simulate.native.loop import NARROW
 from chemlearn.simulate.native.ramps import cut, ranges, refined
 from chemlearn.simulate.native.streams import streams
+from chemlearn.simulate.outputs import add_rules, blocks_of
 from chemlearn.simulate.reduce import Column
 
 MOST_STEPS = 10**12  #: of one trajectory: hours of firing
 _STRETCH = 0.02  # seconds of machine code between two looks at Ctrl-C
-_BLOCK_BYTES = 2**26  # of results in one block
-_LARGEST_BLOCK = 4096
 _FEW = 2  # trajectories that are faster one after the other
 
 
@@ -148,11 +147,7 @@ class Run:
         return f"exact: {how} along ramps for {', '.join(moving)}; constant between firings: {held}"
 
     def blocks(self, trajectories: int, workers: int) -> list[range]:
-        bytes_each = 8 * len(self.times) * max(1, len(self.columns))
-        most = max(1, min(_LARGEST_BLOCK, _BLOCK_BYTES // bytes_each))
-        # several blocks a worker, so that Ctrl-C finds some of them finished
-        size = min(most, LANES * max(1, -(-trajectories // (8 * workers * LANES))))
-        return [range(k, min(k + size, trajectories)) for k in range(0, trajectories, size)]
+        return blocks_of(trajectories, workers, len(self.times) * len(self.columns), together=LANES)
 
     def __call__(self, block: range, seed: int, point: int) -> np.ndarray:
         counts = np.empty((len(block), len(self.times), len(self.columns)))
@@ -168,7 +163,8 @@ class Run:
             lanes.advance(stretch)
             took = perf_counter() - began
             stretch = max(self._least_sweeps, int(stretch * min(2.0, _STRETCH / max(took, 1e-9))))
-        self._add_rules(counts)
+        driven = None if self.signal is None or self.input is None else (self.input, self.signal)
+        add_rules(counts, self.network, self.network.species, self.times, driven)
 
     def _lanes(self, counts: np.ndarray, seeds: np.ndarray) -> Lanes:
         """One block at work."""
@@ -243,21 +239,6 @@ class Run:
         bounds = self.pieces[:, 2 + (1 + ramped) * n_drives :]
         least |= {f"T{j}": low for j, low in enumerate(bounds[:, : bounds.shape[1] // 2].min(axis=0))}
         return frozenset(name for name, value in least.items() if not value >= 0)
-
-    def _add_rules(self, counts: np.ndarray) -> None:
-        """Evaluate the assignment rules, at the signal's level of each time."""
-        if not self.network.rules:
-            return
-        constants: dict[str, Any] = dict(self.network.constants)
-        if self.signal is not None and self.input is not None:
-            constants[self.input] = self.signal(self.times)
-        n = len(self.network.species)
-        names = [*self.network.species, *constants, TIME]
-        evaluate = compile_expressions(list(self.network.rules.values()), names)
-        with np.errstate(all="ignore"):
-            values = evaluate([*np.moveaxis(counts[..., :n], -1, 0), *constants.values(), self.times])
-        for i, value in enumerate(values):
-            counts[..., i - len(values)] = value
 
 
 def _columns(network: Network, firings: bool, propensity_integrals: bool) -> tuple[Column, ...]:

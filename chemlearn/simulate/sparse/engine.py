@@ -8,18 +8,18 @@ from functools import lru_cache
 from importlib.metadata import version
 from threading import Event
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
 from chemlearn.errors import SimulationError
-from chemlearn.expression import TIME, Expr, compile_expressions
+from chemlearn.expression import Expr, compile_expressions
 from chemlearn.model import Model
 from chemlearn.signal import Piece, Signal
 from chemlearn.simulate.arguments import has_ramps
 from chemlearn.simulate.native.compiled import Compiled, compiling
 from chemlearn.simulate.native.paths import Path
 from chemlearn.simulate.native.streams import streams
+from chemlearn.simulate.outputs import add_rules, blocks_of
 from chemlearn.simulate.reduce import Column
 from chemlearn.simulate.sparse.diagnosis import Diagnosis
 from chemlearn.simulate.sparse.layout import LOG_HEAD, Curve, Word
@@ -32,8 +32,6 @@ from chemlearn.simulate.sparse.tables import Tables
 
 MOST_STEPS = 10**12  #: of one trajectory: hours of firing
 _STRETCH = 0.02  # seconds of machine code between two looks at Ctrl-C
-_BLOCK_BYTES = 2**26  # of results in one block
-_LARGEST_BLOCK = 4096
 _LOG_BYTES = 2**22
 _NAMED = 20  # reactions in a description
 
@@ -153,11 +151,7 @@ class Run:
         return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" * (len(names) > _NAMED))
 
     def blocks(self, trajectories: int, workers: int) -> list[range]:
-        bytes_each = 8 * len(self.times) * max(1, len(self.columns))
-        most = max(1, min(_LARGEST_BLOCK, _BLOCK_BYTES // bytes_each))
-        # several blocks a worker, so that Ctrl-C finds some of them finished
-        size = min(most, max(1, -(-trajectories // (8 * workers))))
-        return [range(k, min(k + size, trajectories)) for k in range(0, trajectories, size)]
+        return blocks_of(trajectories, workers, len(self.times) * len(self.columns))
 
     def __call__(self, block: range, seed: int, point: int) -> np.ndarray:
         counts = np.empty((len(block), len(self.times), len(self.columns)))
@@ -169,7 +163,8 @@ class Run:
         memory = Memory(self, self.tables, counts, streams(seed, point, block))
         for _ in self._advanced(memory, self.code):
             pass
-        self._add_rules(counts)
+        driven = None if self.signal is None or self.input is None else (self.input, self.signal)
+        add_rules(counts, self.network, self.prepared.state, self.times, driven)
 
     def paths(self, block: range, seed: int, point: int) -> Iterator[Path]:
         """Every firing and event of the trajectories that a call of the run makes, one after the other.
@@ -226,21 +221,6 @@ class Run:
         return Tables(
             self.prepared, self.laws, negative, counted=counted, logged=logged, integrated=integrated
         )
-
-    def _add_rules(self, counts: np.ndarray) -> None:
-        """Evaluate the assignment rules, at the signal's level of each time."""
-        if not self.network.rules:
-            return
-        constants: dict[str, Any] = dict(self.network.constants)
-        if self.signal is not None and self.input is not None:
-            constants[self.input] = self.signal(self.times)
-        state = self.prepared.state
-        evaluate = compile_expressions(list(self.network.rules.values()), [*state, *constants, TIME])
-        with np.errstate(all="ignore"):
-            columns = np.moveaxis(counts[..., : len(state)], -1, 0)
-            values = evaluate([*columns, *constants.values(), self.times])
-        for i, value in enumerate(values):
-            counts[..., i - len(values)] = value
 
 
 def compiled(program: Program) -> Compiled:
