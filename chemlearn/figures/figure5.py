@@ -192,7 +192,9 @@ def _claims(data: xr.Dataset) -> tuple[Claim, ...]:
         long, every, kept = slopes[rule]
         slow = f"no slope for τ_s > {LONG:g}" if np.isnan(long) else f"slope {long:.4f} for τ_s > {LONG:g}"
         rest = "" if np.isnan(every) else f", {every:.4f} over all"
-        return f"{slow}{rest}; {kept} of {count} protocols have an offset"
+        removed = int(np.isfinite(data.offset.sel(rule=rule)).sum()) - kept
+        left_out = f", {removed} more were left out as outliers, as when published" if removed else ""
+        return f"{slow}{rest}; {kept} of {count} protocols have an offset{left_out}"
 
     offset_grows = f"offset/A_max grows with τ_f by I s̄/A_max = {predicted:g} (F10, Fig. 5C)"
     return (
