@@ -191,14 +191,7 @@ def assess(model: Model, settings: Settings | None = None, *, stage: Stage | Non
     cycle = Cycle(mean, settings.rise, settings.fall)  # type: ignore[arg-type]
     largest = float(settings.amplitude)  # type: ignore[arg-type]
     cycle.check(model, np.array([largest]))
-    theta = settings.margin * threshold(
-        settings.rule,
-        amplitude_max=largest,
-        rise=cycle.rise,
-        fall=cycle.fall,
-        kernel_area=kernel.area,
-        first_moment=kernel.first_moment,
-    )
+    theta = _threshold(settings, cycle, kernel, largest)
     tell("update curve: closed form", 0, 1)
     grid = largest * np.linspace(-1, 1, 81)
     closed = update_curve(kernel, grid, threshold=theta, rise=cycle.rise, fall=cycle.fall)
@@ -211,11 +204,10 @@ def assess(model: Model, settings: Settings | None = None, *, stage: Stage | Non
         kernel=kernel,
         progress=lambda done, wanted: tell("update curve: rate equations", done, wanted),
     )
-    cost = dissipation(model, mean)
     tell("dissipation", 0, 1)
-    per_cycle = None
-    if np.isfinite(cost.rate):
-        per_cycle = cycle_dissipation(model, cycle.signal(largest), threshold=theta)
+    cost = dissipation(model, mean)
+    finite = np.isfinite(cost.rate)
+    per_cycle = cycle_dissipation(model, cycle.signal(largest), threshold=theta) if finite else None
     noise = np.nan if model.network.rates_of or not model.species else output_sd(model, mean)
     ensemble, missing, settings = _ensemble(model, settings, cycle, kernel, theta, largest, tell)
     return Assessment(
@@ -237,6 +229,18 @@ def assess(model: Model, settings: Settings | None = None, *, stage: Stage | Non
         dissipation=cost,
         cycle_dissipation=per_cycle,
         verdict=judge(kernel, working, cycle, closed, deterministic, noise=noise),
+    )
+
+
+def _threshold(settings: Settings, cycle: Cycle, kernel: ExponentialKernel, largest: float) -> float:
+    """θ of the weight, by the chosen rule for the largest contrast."""
+    return settings.margin * threshold(
+        settings.rule,
+        amplitude_max=largest,
+        rise=cycle.rise,
+        fall=cycle.fall,
+        kernel_area=kernel.area,
+        first_moment=kernel.first_moment,
     )
 
 

@@ -328,13 +328,26 @@ def stochastic_curve(
         smooth = periodic_response(model, cycle, float(amplitude))
         heard = np.abs(np.interp(grid, smooth.time.values, smooth[model.output].values) - rest) >= threshold
         rows.append(_reduced(data[model.output].values, grid, threshold, heard))
+    attrs |= {"staircase": staircase or 0, "settle": settle, **asdict(cycle)}
+    finished = amplitudes[: len(rows)]
+    return _as_ensemble(rows, finished, grid, threshold, abs(kernel.first_moment), attrs, interrupted)
+
+
+def _as_ensemble(
+    rows: list[dict[str, np.ndarray]],
+    finished: np.ndarray,
+    grid: np.ndarray,
+    threshold: float,
+    ideal: float,
+    attrs: dict[str, object],
+    interrupted: str,
+) -> Ensemble:
+    """Curves and table of the amplitudes that were finished, one row for each."""
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    finished, ideal = amplitudes[: len(rows)], abs(kernel.first_moment)
     single, pooled = (
         UpdateCurve(finished, columns[name], columns[f"{name}_error"], threshold, ideal, f"stochastic, {how}")
         for name, how in (("single", "each synapse by itself"), ("pooled", "many synapses pooled"))
     )
-    attrs |= {"staircase": staircase or 0, "settle": settle, **asdict(cycle)}
     dims = {"u_mean": ("amplitude", "time"), "u_sd": ("amplitude", "time")}
     table = xr.Dataset(
         {name: (dims.get(name, ("amplitude",)), column) for name, column in columns.items()},

@@ -16,7 +16,7 @@ from chemlearn.signal import Signal
 from chemlearn.simulate.arguments import checked_ensemble, checked_times, require_fit, root_seed
 from chemlearn.simulate.engines import IN_PROCESSES
 from chemlearn.simulate.engines import engine as prepared
-from chemlearn.simulate.ensemble import Progress, Work, in_processes, in_threads
+from chemlearn.simulate.ensemble import Progress, Run, Work, in_processes, in_threads
 from chemlearn.simulate.gather import Gathered, Reduced
 from chemlearn.simulate.provenance import recorded
 from chemlearn.simulate.reduce import Column, Reduction, reductions
@@ -165,16 +165,7 @@ def simulate_ssa(
         "method": run.method,
         **({} if accuracy is None else {"accuracy": accuracy}),
     }
-    columns = getattr(run, "columns", None) or tuple(
-        Column(n, None, n in model.species) for n in recorded(model)
-    )
-    gather: Gathered | Reduced
-    if wanted is None:
-        blocks = _shifted(run.blocks(len(numbers), workers), numbers.start)
-        gather = Gathered(numbers, len(times), columns)
-    else:
-        blocks = _even_blocks(numbers, len(times) * max(1, len(columns)))
-        gather = Reduced(numbers, wanted, columns)
+    gather, blocks = _gathering(model, run, numbers, len(times), workers, wanted)
     work = Work(
         do=lambda block: gather.of(run, block, seed, point),
         blocks=blocks,
@@ -192,6 +183,18 @@ def simulate_ssa(
     if interrupted:
         raise EnsembleInterrupted(done, len(numbers), gather.finished)
     return done  # type: ignore[return-value]  # only an interrupted ensemble has nothing
+
+
+def _gathering(
+    model: Model, run: Run, numbers: range, n_times: int, workers: int, wanted: tuple[Reduction, ...] | None
+) -> tuple[Gathered | Reduced, list[range]]:
+    """What becomes of finished blocks, and the blocks."""
+    columns = getattr(run, "columns", None) or tuple(
+        Column(n, None, n in model.species) for n in recorded(model)
+    )
+    if wanted is None:
+        return Gathered(numbers, n_times, columns), _shifted(run.blocks(len(numbers), workers), numbers.start)
+    return Reduced(numbers, wanted, columns), _even_blocks(numbers, n_times * max(1, len(columns)))
 
 
 def _shifted(blocks: list[range], by: int) -> list[range]:
