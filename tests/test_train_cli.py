@@ -60,14 +60,14 @@ def test_the_command_trains_goes_on_and_evaluates(run: Any) -> None:
 
 
 def test_the_command_keeps_what_ctrl_c_interrupts(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    learn = module.learn
+    learn = module._Term._learn
 
     def pressed(*given: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         learn(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "learn", pressed)
+        patch.setattr(module._Term, "_learn", pressed)
         code, _, err = run(f"{TINY} --epochs 2 -o a")
     assert code == 130
     assert "interrupted in epoch 1; the last state is kept" in err

@@ -21,6 +21,7 @@ from chemlearn.data import Digits, load_mnist
 from chemlearn.errors import DataError
 from chemlearn.learning import training as module
 from chemlearn.learning.checkpoints import load_network, read_arrays
+from chemlearn.learning.compiled.lesson import CompiledLesson
 from chemlearn.learning.evaluation import error_share
 from chemlearn.learning.layered import LayeredNetwork
 from chemlearn.learning.rules import Contrastive, Hebbian, Rule, Temporal
@@ -101,6 +102,7 @@ def test_one_seed_is_one_training() -> None:
     assert_same(quick(), quick())
     assert quick(seed=6).params["W1"].tobytes() != quick().params["W1"].tobytes()
     assert quick(shuffle=False).params["W1"].tobytes() != quick().params["W1"].tobytes()
+    assert_same(quick(workers=2), quick(workers=1))
     drawn = quick(seed=None, epochs=1)
     assert_same(quick(seed=int(drawn.curves.seed), epochs=1), drawn)
 
@@ -125,12 +127,12 @@ def test_a_free_phase_begins_where_the_example_was_left(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(LayeredNetwork, "swing", watched)
     assert len(np.unique(digits().train.images, axis=0)) == 300
-    quick(epochs=3)
+    quick(epochs=3, backend="numpy")
     assert set(signs) == {-0.5, 0.5}
     assert len(signs) == 3 * 15
     signs.clear()
     left.clear()
-    quick(Hebbian(RATES), epochs=1)
+    quick(Hebbian(RATES), epochs=1, backend="numpy")
     assert set(signs) == {0.5}
 
 
@@ -156,15 +158,14 @@ def die(place: str, path: str) -> None:
         quick(checkpoint=path, every=1e9, on_epoch=lambda _: os._exit(9))
     calls = count()
     if place == "within an update":
-        learn = module.learn
+        learn = CompiledLesson._learn
 
-        def half(params: Any, rule: Any, ramp: Any, nudge: float) -> None:
-            learn(params, rule, dict(list(ramp.items())[:2]), nudge)
-            if next(calls) == 37:
+        def half(*given: Any) -> None:
+            if next(calls) == 4 * 37 + 2:  # of the four groups of parameters two are done
                 os._exit(9)
-            learn(params, rule, dict(list(ramp.items())[2:]), nudge)
+            learn(*given)
 
-        module.learn = half
+        CompiledLesson._learn = half
     if place == "while writing":
         swap = os.replace
         os.replace = lambda *names: os._exit(9) if next(calls) == 37 else swap(*names)
@@ -198,7 +199,7 @@ def test_more_epochs_go_on_where_the_first_ended(tmp_path: Path) -> None:
 
 def test_ctrl_c_waits_for_the_minibatch_and_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "checkpoint.npz"
-    learn = module.learn
+    learn = module._Term._learn
     calls = count()
 
     def pressed(*given: Any) -> None:
@@ -206,7 +207,7 @@ def test_ctrl_c_waits_for_the_minibatch_and_keeps_it(tmp_path: Path, monkeypatch
             os.kill(os.getpid(), signal.SIGINT)
         learn(*given)
 
-    monkeypatch.setattr(module, "learn", pressed)
+    monkeypatch.setattr(module._Term, "_learn", pressed)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(TrainingInterrupted) as caught:
         quick(checkpoint=path)
@@ -222,6 +223,7 @@ def test_ctrl_c_waits_for_the_minibatch_and_keeps_it(tmp_path: Path, monkeypatch
         ({"batch": 10}, "batch 20, got 10"),
         ({"nudge": 0.4}, "nudge 0.5, got 0.4"),
         ({"shuffle": False}, "shuffle True, got False"),
+        ({"backend": "numpy"}, "backend numba, got numpy"),
         ({"seed": 6}, "seed 5, got 6"),
         ({"rule": Temporal.falk2023()}, "rule.thresholds.W1 1e-05, got 1.2e-06"),
         ({"rule": Contrastive(RATES)}, "rule.kind Temporal, got Contrastive"),

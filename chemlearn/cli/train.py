@@ -48,9 +48,19 @@ def command(
         Path | None, typer.Option("--data", help="Folder of MNIST's files; the shipped digits by default.")
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the full set once.")] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Digits per minibatch.")] = 20,
+    nudge: Annotated[
+        float, typer.Option(help="β at its largest; its sign is drawn anew each minibatch.")
+    ] = 0.5,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="A new order of the digits each epoch.")] = False,
     stop: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many epochs without a lower holdout error.")
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(help="numba (compiled loops) or numpy: equal but for rounding.")
+    ] = "numba",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the compiled loops; all processors by default.")
     ] = None,
     seed: Seed = None,
     folder: Annotated[Path, typer.Option("-o", "--folder", help="Where the files go.")] = Path("mnist"),
@@ -72,6 +82,7 @@ def command(
     chosen = _rule(rule, layers, symmetric)
     digits = _digits(train_size or 10_000, 2_000 if holdout is None else holdout, data, download)
     how = {"epochs": epochs, "seed": seed, "shuffle": shuffle, "stop": stop, "resume": resume}
+    how |= {"batch": batch, "nudge": nudge, "backend": backend, "workers": workers}
     _train(layers, chosen, digits, folder, how)
 
 

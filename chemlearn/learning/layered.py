@@ -15,7 +15,7 @@ from chemlearn.learning.arrays import Array, float_type, xp
 from chemlearn.learning.correlations import Correlations
 from chemlearn.learning.substrate import Params, RampGroup, Stack, check_nudge
 
-__all__ = ["LayeredNetwork", "State"]
+__all__ = ["LayeredNetwork", "State", "halved", "ramp_of"]
 
 State = tuple[Array, ...]
 """All layers, the input first, each (n_batch, n_units)."""
@@ -126,7 +126,7 @@ class LayeredNetwork:
         if int(steps) != steps or steps < 0:
             raise ValueError(f"steps must be a whole number of at least 0, got {steps}")
         layers = self._start(x, start)
-        half = _halved(params, len(layers))
+        half = halved(params, len(layers))
         drive = _drive(params, x)
         if target is None:
             return (x, *_relax(layers, drive, half, int(steps)))
@@ -192,7 +192,7 @@ class LayeredNetwork:
         x = self._input(params, x)
         target = self._target(target, len(x))
         layers = self._start(x, start)
-        half = _halved(params, len(layers))
+        half = halved(params, len(layers))
         drive = _drive(params, x)
         free = _relax(layers, drive, half, free_steps)
         rest, moving = _at_rest(free, drive, half, nudged_steps, target)
@@ -202,7 +202,7 @@ class LayeredNetwork:
         moved = [
             xp.concatenate([first[None, moving], later]) for first, later in zip(rest, nudged, strict=True)
         ]
-        return (x, *free), _ramp([x[None, moving], *moved], (x, *rest))
+        return (x, *free), ramp_of([x[None, moving], *moved], (x, *rest))
 
     def _input(self, params: Params, x: Array) -> Array:
         """Inputs in this network's numbers, checked with the parameters."""
@@ -253,7 +253,7 @@ def _drive(params: Params, x: Array) -> Array:
     return 0.5 * (drive + params["b1"])
 
 
-def _halved(params: Params, count: int) -> list[tuple[Array, Array, Array]]:
+def halved(params: Params, count: int) -> list[tuple[Array, Array, Array]]:
     """½ W, its transpose and ½ b of the layers after the first: a step of ½ is (x + what pulls at it)/2."""
     found = []
     for layer in range(2, count + 1):
@@ -315,7 +315,7 @@ def _at_nudges(
     return [layer.reshape(count, examples, layer.shape[1]) for layer in layers]
 
 
-def _ramp(courses: list[Array], rest: State) -> dict[str, RampGroup]:
+def ramp_of(courses: list[Array], rest: State) -> dict[str, RampGroup]:
     """Signals from the courses of those examples that move and all examples at rest."""
     ramp: dict[str, RampGroup] = {}
     for layer in range(1, len(courses)):

@@ -20,7 +20,7 @@ from chemlearn.learning.arrays import Array, xp
 from chemlearn.learning.responses import GridKernel, Integral, ResponseMap, Sawtooth, Tier, response_map
 from chemlearn.learning.substrate import BLOCK, Params, Ramp, RampGroup, check_nudge
 
-__all__ = ["Chemical", "Contrastive", "Hebbian", "PerGroup", "Rule", "Temporal", "learn"]
+__all__ = ["Chemical", "Contrastive", "Hebbian", "PerGroup", "Rule", "Temporal", "learn", "per_group"]
 
 PerGroup = float | Mapping[str, float]
 """One number for all groups of parameters, or one for each group by name."""
@@ -62,7 +62,7 @@ class Contrastive:
         for name, group in ramp.items():
             ends = xp.zeros(group.knots)
             ends[[0, -1]] = -1, 1
-            updates[name] = _per_group(self.rates, name, "rate") / nudge * group.combine(ends)
+            updates[name] = per_group(self.rates, name, "rate") / nudge * group.combine(ends)
         return updates
 
 
@@ -100,7 +100,7 @@ class Hebbian:
             # τ_f, τ_s.
             weights = xp.full(group.knots, 1 / (group.knots - 1))
             weights[[0, -1]] /= 2
-            updates[name] = _per_group(self.rates, name, "rate") / nudge * group.combine(weights)
+            updates[name] = per_group(self.rates, name, "rate") / nudge * group.combine(weights)
         return updates
 
 
@@ -127,7 +127,7 @@ class Chemical:
         contrasts = Contrastive(1.0)(ramp, 1.0)
         check_nudge(nudge)
         return {
-            name: _per_group(self.rates, name, "rate") / nudge * self.curve(contrast).astype(contrast.dtype)
+            name: per_group(self.rates, name, "rate") / nudge * self.curve(contrast).astype(contrast.dtype)
             for name, contrast in contrasts.items()
         }
 
@@ -218,8 +218,8 @@ class Temporal:
     def changes(self, name: str, group: RampGroup, nudge: float) -> Iterator[tuple[Array, Array]]:
         """The updates of one group that may differ from 0: flat indices and values, in blocks."""
         check_nudge(nudge)
-        threshold = _per_group(self.thresholds, name, "threshold")
-        factor = _per_group(self.rates, name, "rate") * float(self.gain or 0) / nudge
+        threshold = per_group(self.thresholds, name, "threshold")
+        factor = per_group(self.rates, name, "rate") * float(self.gain or 0) / nudge
         response = self.map(group.knots)
         if not response.tiers:
             return
@@ -318,7 +318,8 @@ def _by_rows(tier: Tier, steps: Array, threshold: float, level: Array | None = N
     return total
 
 
-def _per_group(values: PerGroup, name: str, what: str) -> float:
+def per_group(values: PerGroup, name: str, what: str) -> float:
+    """The number of one group of parameters; refused if there is none."""
     if not isinstance(values, Mapping):
         return float(values)
     if name not in values:

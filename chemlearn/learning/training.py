@@ -7,6 +7,7 @@ two counts.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -24,8 +25,9 @@ from chemlearn.learning.arrays import Array, float_type, xp
 from chemlearn.learning.checkpoints import save_network
 from chemlearn.learning.evaluation import Data, error_share
 from chemlearn.learning.layered import LayeredNetwork
+from chemlearn.learning.lesson import Backend, Lesson, check_backend, lesson
 from chemlearn.learning.records import Record, load_record, save_record, settings_of
-from chemlearn.learning.rules import Hebbian, Rule, learn
+from chemlearn.learning.rules import Hebbian, Rule
 from chemlearn.learning.substrate import Params, check_nudge
 
 __all__ = ["Progress", "Training", "TrainingInterrupted", "train"]
@@ -108,6 +110,8 @@ def train(
     checkpoint: str | Path | None = None,
     resume: bool = False,
     every: float = 10.0,
+    backend: Backend = "numba",
+    workers: int | None = None,
 ) -> Training:
     """Train a network to name the class of examples (F Fig. 3, App. B).
 
@@ -141,6 +145,10 @@ def train(
     every : float
         Least seconds between two writings of the checkpoint, which is what a kill can cost; the beginning and
         the end are always written.
+    backend : {'numba', 'numpy'}
+        Compiled loops, or NumPy alone; equal but for rounding, which training makes larger as it goes.
+    workers : int, optional
+        Threads of the compiled loops, all processors by default; the result is the same to the bit.
 
     Raises
     ------
@@ -152,20 +160,22 @@ def train(
     TrainingInterrupted
         On Ctrl-C, with a checkpoint.
     """
-    _check(network, data, epochs, batch, nudge, stop)
-    settings = settings_of(network, rule, data, batch=batch, nudge=nudge, shuffle=shuffle)
+    _check(network, data, epochs, batch, nudge, stop, workers)
+    check_backend(backend)
+    settings = settings_of(network, rule, data, batch=batch, nudge=nudge, shuffle=shuffle, backend=backend)
     path = None if checkpoint is None else Path(checkpoint)
     record, course = _begin(network, data, Record(settings, seed), path, resume, epochs)
     keeper = _Keeper(path, record, course, every)
-    lesson = _Lesson(network, rule, data, course, record.root, batch, nudge, shuffle)
-    with _interrupts(path is not None) as interrupted:
+    threads = workers or os.cpu_count() or 1
+    with lesson(network, rule, backend, threads) as teach, _interrupts(path is not None) as interrupted:
+        term = _Term(network, rule, data, course, record.root, batch, nudge, shuffle, teach)
         while len(course.train) < epochs and not _settled(course.holdout, stop):
-            for _ in lesson.minibatches():
+            for _ in term.minibatches():
                 if interrupted():
                     keeper.keep()
                     raise TrainingInterrupted(course.result(network, record))
                 keeper.keep_if_due()
-            lesson.close()
+            term.close()
             if on_epoch is not None:
                 errors = course.train[-1], course.holdout[-1]
                 on_epoch(Progress(len(course.train), epochs, *errors, course.params))
@@ -236,7 +246,7 @@ class _Keeper:
 
 
 @dataclass(frozen=True)
-class _Lesson:
+class _Term:
     """One epoch after another: what is done with each minibatch."""
 
     network: LayeredNetwork
@@ -247,6 +257,7 @@ class _Lesson:
     batch: int
     nudge: float
     shuffle: bool
+    teach: Lesson
 
     def minibatches(self) -> Iterator[None]:
         """Learn from the minibatches of this epoch that are left, stopping after each."""
@@ -267,8 +278,7 @@ class _Lesson:
         images, labels = self.data.train.images[rows], self.data.train.labels[rows]
         target = xp.eye(self.network.sizes[-1], dtype=float_type(self.network.dtype))[labels]
         start = (images, *(layer[rows] for layer in course.stored))
-        state, ramp = self.network.swing(course.params, images, target, float(nudge), start=start)
-        learn(course.params, self.rule, ramp, float(nudge))
+        state = self.teach(course.params, images, target, float(nudge), start)
         for layer, values in zip(course.stored, state[1:], strict=True):
             layer[rows] = values
         course.wrong += int(xp.sum(xp.argmax(self.network.output(state), axis=1) != labels))
@@ -337,11 +347,18 @@ def _interrupts(active: bool) -> Iterator[Callable[[], bool]]:
 
 
 def _check(
-    network: LayeredNetwork, data: Data, epochs: int, batch: int, nudge: float, stop: int | None
+    network: LayeredNetwork,
+    data: Data,
+    epochs: int,
+    batch: int,
+    nudge: float,
+    stop: int | None,
+    workers: int | None,
 ) -> None:
     """Refuse settings that make no sense and data that do not fit."""
-    for name, value in {"epochs": epochs, "batch": batch, "stop": 1 if stop is None else stop}.items():
-        if int(value) != value or value < 1:
+    counts = {"epochs": epochs, "batch": batch, "stop": stop, "workers": workers}
+    for name, value in counts.items():
+        if value is not None and (int(value) != value or value < 1):
             raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
     check_nudge(nudge)
     check_positive(nudge=nudge)
