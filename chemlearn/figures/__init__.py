@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from chemlearn.figures.figure2 import fig2
+    from chemlearn.figures.figure3 import fig3
     from chemlearn.figures.figure4 import fig4
     from chemlearn.figures.figure5 import fig5
     from chemlearn.figures.figure6 import fig6
@@ -36,6 +37,7 @@ class Entry(NamedTuple):
 # No module is called fig2 and so on: once imported it would stand in the place of the function of that name.
 FIGURES = {
     "2": Entry("fig2", "figure2", "a kernel with two lobes takes the difference that learning needs"),
+    "3": Entry("fig3", "figure3", "a network learns handwritten digits from a sawtooth and memory alone"),
     "4": Entry("fig4", "figure4", "the range of contrasts that is learned against the protocol's timescales"),
     "5": Entry("fig5", "figure5", "a kernel with an area adds an offset that grows with the rise time"),
     "6": Entry("fig6", "figure6", "the offset of random ladders falls as they dissipate more"),
@@ -59,6 +61,7 @@ __all__ = [
     "Drawn",
     "Entry",
     "fig2",
+    "fig3",
     "fig4",
     "fig5",
     "fig6",

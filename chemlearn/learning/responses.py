@@ -18,7 +18,7 @@ from chemlearn.checks import check_positive, finite_column
 from chemlearn.kernels.kernel import Kernel
 from chemlearn.signal import Signal
 
-__all__ = ["GridKernel", "Integral", "ResponseMap", "Sawtooth", "Tier", "response_map"]
+__all__ = ["GridKernel", "Integral", "ResponseMap", "Sawtooth", "Tier", "response_map", "sampled_response"]
 
 Integral = Literal["periodic", "open"]
 
@@ -163,7 +163,7 @@ def response_map(
     if integral == "open":
         weights[[0, -1]] /= 2
     rungs = sawtooth.rungs(knots)
-    rows = np.stack([_response(kernel, rung, sawtooth) for rung in rungs], axis=1)
+    rows = np.stack([sampled_response(kernel, rung, sawtooth) for rung in rungs], axis=1)
     if not (np.isfinite(rows).all() and np.isfinite(kernel.area)):
         raise ValueError(f"the kernel must decay, so that its response to a period is finite, got {kernel!r}")
     scale = np.abs(rows).max(initial=0.0)
@@ -174,8 +174,14 @@ def response_map(
     return ResponseMap(_tiers(rows, weights), area)
 
 
-def _response(kernel: Kernel | GridKernel, signal: Signal, sawtooth: Sawtooth) -> np.ndarray:
-    """u at the sampled instants."""
+def sampled_response(kernel: Kernel | GridKernel, signal: Signal, sawtooth: Sawtooth) -> np.ndarray:
+    """u at the sampled instants, (samples,).
+
+    Raises
+    ------
+    ValueError
+        If a ``GridKernel`` is of another step than the samples.
+    """
     if isinstance(kernel, Kernel):
         return kernel.respond(signal, sawtooth.times)
     step = sawtooth.period / sawtooth.samples

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numba
 
-__all__ = ["Share", "compiled"]
+__all__ = ["Share", "compiled", "padded"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -27,3 +27,9 @@ def compiled(function: Function) -> Function:
     """The function in machine code, compiled when first called; it lets other threads run."""
     make = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
     return make(function)  # type: ignore[return-value]
+
+
+@compiled
+def padded(count: int) -> int:
+    """The next multiple of 32: loops over such a number of entries have no rest that goes one by one."""
+    return (count + 31) // 32 * 32

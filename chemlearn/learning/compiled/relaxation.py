@@ -149,34 +149,123 @@ def relax(
     here, later : for each layer, (4, n_layer)
         To work in.
     """
-    n_batch, last, free = len(x), len(weights), len(nudges) + 1
-    drives, drive = _drive(x, first[0], first[1], share), np.empty((4, len(first[1])), x.dtype)
-    aims, pulls = np.empty((4, target.shape[1]), x.dtype), np.zeros(4, x.dtype)
-    for begin in range(4 * share[0], n_batch, 4 * share[1]):
-        count = min(4, n_batch - begin)
-        for r in range(4):
-            e = begin + min(r, count - 1)
-            _take(course, free, e, here, r)
-            _aim(r, e, drives, target, drive, aims)
-            pulls[r] = 0
-        for step in range(steps[0] + steps[1]):
-            for r in range(count):
-                if step == 0:
-                    moving[begin + r] = False
-                if step == steps[0]:
-                    _put(here, r, course, free, begin + r)
-                if step >= steps[0]:
-                    for k in range(target.shape[1]):
-                        moving[begin + r] |= here[last][r, k] != aims[r, k]
-            _step(here, later, drive, weights, biases, aims, pulls)
-            here, later = later, here
-        for r in range(count):
-            _put(here, r, course, 0, begin + r)
-        for e in range(begin, begin + count):
+    drives, count = _drive(x, first[0], first[1], share), 0
+    left = np.empty(len(x), np.int64)
+    for begin in range(4 * share[0], len(x), 4 * share[1]):
+        for e in range(begin, min(begin + 4, len(x))):
+            _take(course, len(nudges) + 1, e, here, 0)
+            left[count] = e
+            count += not _settled(0, e, steps, drives, weights, biases, target, course, moving, here)
+    for begin in range(0, count, 4):
+        some = left[begin : min(begin + 4, count)]
+        _free(some, drives, weights, biases, target, steps, course, moving, here, later)
+    for begin in range(4 * share[0], len(x), 4 * share[1]):
+        for e in range(begin, min(begin + 4, len(x))):
             if moving[e]:
-                for r in range(4):
-                    _aim(r, e, drives, target, drive, aims)
-                _swing(e, drive, weights, biases, aims, nudges, steps[1], course, here, later)
+                _swing(e, drives, weights, biases, target, nudges, steps[1], course, here, later)
+
+
+@compiled
+def _free(
+    examples: Array,
+    drives: Array,
+    weights: Arrays,
+    biases: Arrays,
+    target: Array,
+    steps: tuple[int, int],
+    course: Arrays,
+    moving: Array,
+    here: Arrays,
+    later: Arrays,
+) -> None:
+    """Free phase and rest of up to four examples, which leave where they settle."""
+    count, last, free = len(examples), len(weights), len(course[0]) - 1
+    drive = np.empty((4, drives.shape[1]), drives.dtype)
+    aims, pulls = np.empty((4, target.shape[1]), drives.dtype), np.zeros(4, drives.dtype)
+    active = np.ones(4, np.bool_)
+    for r in range(4):
+        e = examples[min(r, count - 1)]
+        _take(course, free, e, here, r)
+        _aim(r, e, drives, target, drive, aims)
+        moving[e] = False
+    for step in range(steps[0] + steps[1]):
+        ahead = steps[0] - step, steps[1]
+        some = False
+        for r in range(count):
+            e = examples[r]
+            if active[r] and (step == 2 or step == 4 or step == 8) and step <= steps[0]:
+                active[r] = not _settled(r, e, ahead, drives, weights, biases, target, course, moving, here)
+            if active[r] and step == steps[0]:
+                _put(here, r, course, free, e)
+            if active[r] and step >= steps[0]:
+                for k in range(target.shape[1]):
+                    moving[e] |= here[last][r, k] != aims[r, k]
+            some |= active[r]
+        if not some:
+            return
+        _step(here, later, drive, weights, biases, aims, pulls)
+        here, later = later, here
+    for r in range(count):
+        if active[r]:
+            _put(here, r, course, 0, examples[r])
+
+
+@compiled
+def _settled(
+    r: int,
+    e: int,
+    steps: tuple[int, int],
+    drives: Array,
+    weights: Arrays,
+    biases: Arrays,
+    target: Array,
+    course: Arrays,
+    moving: Array,
+    here: Arrays,
+) -> bool:
+    """Whether the outputs provably stay at 0 or 1; if so, the free state and the rest are known and written.
+
+    With one hidden layer and constant outputs a hidden unit goes to its fixed point p as
+    ``p + (x − p)/2**n``, clipped, one way. So what pulls at an output stays between its value now and the
+    sums over all units of what can only raise it and of what can only lower it.
+    """
+    hidden, out = here[0], here[1]
+    if len(weights) > 1:
+        return False
+    for k in range(out.shape[1]):
+        if out[r, k] != 0 and out[r, k] != 1:
+            return False
+    zero, one, half = hidden.dtype.type(0), hidden.dtype.type(1), hidden.dtype.type(0.5)
+    fixed, way = np.empty(hidden.shape[1], hidden.dtype), np.empty(hidden.shape[1], hidden.dtype)
+    for j in range(len(fixed)):
+        fixed[j] = drives[e, j] + drives[e, j]
+    for k in range(out.shape[1]):
+        if out[r, k] != 0:
+            for j in range(len(fixed)):
+                fixed[j] += weights[0][k, j] + weights[0][k, j]
+    for j in range(len(fixed)):
+        way[j] = _clipped(fixed[j], zero, one) - hidden[r, j]
+    for k in range(out.shape[1]):
+        now = up = down = zero
+        for j in range(len(fixed)):
+            now += hidden[r, j] * weights[0][k, j]
+            move = way[j] * weights[0][k, j]
+            up += move if move > zero else zero
+            down += move if move < zero else zero
+        pull = now + biases[0][k] + half * out[r, k]
+        if (out[r, k] == 0 and pull + up > 0) or (out[r, k] == 1 and pull + down < 1):
+            return False
+    moving[e] = False
+    first, then = hidden.dtype.type(0.5 ** steps[0]), hidden.dtype.type(0.5 ** (steps[0] + steps[1]))
+    last = len(course[0]) - 1
+    for j in range(len(fixed)):
+        off = hidden[r, j] - fixed[j]
+        course[0][last, e, j] = _clipped(fixed[j] + first * off, zero, one)
+        course[0][0, e, j] = _clipped(fixed[j] + then * off, zero, one)
+    for k in range(out.shape[1]):
+        course[1][last, e, k] = course[1][0, e, k] = out[r, k]
+        moving[e] |= out[r, k] != target[e, k]
+    return True
 
 
 @compiled
@@ -191,10 +280,10 @@ def _aim(r: int, e: int, drives: Array, target: Array, drive: Array, aims: Array
 @compiled
 def _swing(
     e: int,
-    drive: Array,
+    drives: Array,
     weights: Arrays,
     biases: Arrays,
-    aims: Array,
+    target: Array,
     nudges: Array,
     steps: int,
     course: Arrays,
@@ -202,7 +291,10 @@ def _swing(
     later: Arrays,
 ) -> None:
     """One example at all nudges, each from its free state, four nudges at once."""
-    pulls = np.empty(4, drive.dtype)
+    drive = np.empty((4, drives.shape[1]), drives.dtype)
+    aims, pulls = np.empty((4, target.shape[1]), drives.dtype), np.empty(4, drives.dtype)
+    for r in range(4):
+        _aim(r, e, drives, target, drive, aims)
     for first in range(0, len(nudges), 4):
         count = min(4, len(nudges) - first)
         for r in range(4):
@@ -219,16 +311,23 @@ def _swing(
 def _drive(x: Array, weights: Array, bias: Array, share: Share) -> Array:
     """Half of what input and bias do to the first layer, (n_batch, n_first); dark pixels cost nothing."""
     drive = np.zeros((len(x), len(bias)), bias.dtype)
-    for i in range(0, x.shape[1] - 1, 2):
-        for begin in range(4 * share[0], len(x), 4 * share[1]):
-            for e in range(begin, min(begin + 4, len(x))):
-                lit, also = x[e, i], x[e, i + 1]
-                if lit != 0 or also != 0:
-                    for j in range(len(bias)):
-                        drive[e, j] += lit * weights[i, j] + also * weights[i + 1, j]
-    half, last = drive.dtype.type(0.5), len(weights) - 1
-    for e in range(len(x)):
-        odd = x[e, last] if len(weights) % 2 else 0 * half
-        for j in range(len(bias)):
-            drive[e, j] = half * (drive[e, j] + bias[j] + odd * weights[last, j])
+    lit, half = np.empty(len(weights) + 1, np.int64), drive.dtype.type(0.5)
+    for begin in range(4 * share[0], len(x), 4 * share[1]):
+        for e in range(begin, min(begin + 4, len(x))):
+            count = 0
+            for i in range(len(weights)):
+                lit[count] = i
+                count += x[e, i] != 0
+            for place in range(0, count - count % 4, 4):
+                h, i, k, m = lit[place], lit[place + 1], lit[place + 2], lit[place + 3]
+                one, two, three, four = weights[h], weights[i], weights[k], weights[m]
+                a, b, c, d = x[e, h], x[e, i], x[e, k], x[e, m]
+                for j in range(len(bias)):
+                    drive[e, j] += a * one[j] + b * two[j] + c * three[j] + d * four[j]
+            for place in range(count - count % 4, count):
+                one, a = weights[lit[place]], x[e, lit[place]]
+                for j in range(len(bias)):
+                    drive[e, j] += a * one[j]
+            for j in range(len(bias)):
+                drive[e, j] = half * (drive[e, j] + bias[j])
     return drive

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chemlearn.learning.arrays import Array
-from chemlearn.learning.compiled.loops import compiled
+from chemlearn.learning.compiled.loops import compiled, padded
 from chemlearn.learning.responses import ResponseMap, Tier
 from chemlearn.learning.rules import MARGIN
 
@@ -85,13 +85,14 @@ def instants(response: ResponseMap, n_steps: int, theta: float, dtype: np.dtype)
 def respond(knots: tuple[int, ...], steps: Array, count: int, at: Instants, total: Array) -> None:
     """∫ g_θ(u) dt of ``count`` parameters into ``total`` from their increments ``steps``, (n_steps, ≥ count).
 
-    ``knots`` is any tuple of n_steps entries: its length is known when this is compiled.
+    ``knots`` is any tuple of n_steps entries: its length is known when this is compiled. Increments of 0 may
+    pad those wanted to a number that is good for the loops.
     """
     largest, smallest = np.empty(count, steps.dtype), np.empty(count, steps.dtype)
     top, bottom = _bounds(knots, steps, largest, smallest)
     total[:count] = 0
-    found, near = np.empty(count + 1, np.int64), np.empty((len(knots), count), steps.dtype)
-    sums, u = np.empty(count, steps.dtype), np.empty(count, steps.dtype)
+    found, near = np.empty(count + 1, np.int64), np.empty((len(knots), padded(count)), steps.dtype)
+    sums, u = np.empty(padded(count), steps.dtype), np.empty(padded(count), steps.dtype)
     for tier in range(len(at.quiet)):
         quiet, loud = at.quiet[tier], at.loud[tier]
         if top < quiet:
@@ -101,7 +102,7 @@ def respond(knots: tuple[int, ...], steps: Array, count: int, at: Instants, tota
         for c in range(count):
             unsure += (largest[c] >= quiet) & (smallest[c] <= loud)
         everywhere = begun == ended and (stop - first < FEW or 4 * unsure > count)
-        rows_of, many, into = steps, count, total
+        rows_of, many, picked, into = steps, count, count, total
         if not everywhere:
             if bottom > loud:
                 _add_all(knots, steps, count, at.sums[tier], smallest, loud, total)
@@ -114,13 +115,17 @@ def respond(knots: tuple[int, ...], steps: Array, count: int, at: Instants, tota
             for k in range(len(knots)):
                 for c in range(many):
                     near[k, c] = steps[k, found[c]]
-            sums[:many] = 0
+                for c in range(many, padded(many)):
+                    near[k, c] = 0
+            for c in range(padded(many)):
+                sums[c] = 0
+            picked, many = many, padded(many)
         if begun == ended:
             _pass(knots, rows_of, many, at, first, stop, into)
         for part in range(begun, ended):
             _pass_part(rows_of, many, at, at.parts[part], u, into)
         if not everywhere:
-            for c in range(many):
+            for c in range(picked):
                 total[found[c]] += sums[c]
 
 
@@ -187,12 +192,24 @@ def _pass(
 
 @compiled
 def _pass_part(steps: Array, count: int, at: Instants, part: Array, u: Array, total: Array) -> None:
-    """Add what the instants of a part contribute, which depend on few increments."""
+    """Add what the instants of a part contribute, which depend on few increments, by custom on two."""
     theta, (first, stop, begin, end) = at.theta, part
-    for r in range(first, stop):
+    pairs = (stop - first) // 2 if end - begin < 3 else 0
+    here, after = steps[begin], steps[min(begin + 1, end - 1)]
+    double, rows, weights = at.weights.dtype.type(end > begin + 1), at.rows, at.weights
+    for r in range(first, first + 2 * pairs, 2):
+        weight, its = weights[r], weights[r + 1]
+        one, two = rows[r, begin], double * rows[r, min(begin + 1, end - 1)]
+        three, four = rows[r + 1, begin], double * rows[r + 1, min(begin + 1, end - 1)]
+        for c in range(count):
+            v, w = one * here[c] + two * after[c], three * here[c] + four * after[c]
+            v = weight * v if abs(v) >= theta else 0 * v
+            w = its * w if abs(w) >= theta else 0 * w
+            total[c] += v + w
+    for r in range(first + 2 * pairs, stop):
         row, weight = at.rows[r], at.weights[r]
         for c in range(count):
-            u[c] = row[begin] * steps[begin, c]
+            u[c] = row[begin] * here[c]
         for k in range(begin + 1, end):
             for c in range(count):
                 u[c] += row[k] * steps[k, c]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from chemlearn.learning.arrays import Array
-from chemlearn.learning.compiled.loops import Share, compiled
+from chemlearn.learning.compiled.loops import Share, compiled, padded
 from chemlearn.learning.compiled.thresholds import Instants, respond
 
 __all__ = ["update"]
@@ -39,33 +39,57 @@ def update(
     held = len(pre) == 1
     n_moving = post.shape[1]
     columns = _moving_columns(post) if held else np.arange(post.shape[2])
-    width = len(columns)
-    moves = np.empty((n_moving, len(knots), width), post.dtype)
-    levels = np.empty((n_moving, len(knots), 0 if held else width), post.dtype)
+    width = padded(len(columns))
+    moves = np.zeros((n_moving, len(knots), width), post.dtype)
+    levels = np.zeros((n_moving, len(knots), 0 if held else width), post.dtype)
     reach, height = np.zeros((n_moving, width), post.dtype), np.zeros((n_moving, width), post.dtype)
     _courses(post, columns, moves, levels, reach, height)
     bound, total = np.empty(width, post.dtype), np.empty(width, post.dtype)
     chosen, steps = np.empty(width + 1, np.int64), np.empty((len(knots), width), post.dtype)
+    every = np.empty((len(knots), width), post.dtype)
     for i in range(share[0], len(params), share[1]):
         if not _bounds(i, pre, reach, height, bound):
             continue
         count = 0
-        for c in range(width):
+        for c in range(len(columns)):
             chosen[count] = c
             count += bound[c] >= least
         if count == 0:
             continue
-        if 4 * count > width:
-            # To take all, side by side, costs less than to pick some.
-            count = width
-            for c in range(width):
-                chosen[c] = c
-            _increments(i, pre, moves, levels, steps)
+        if 4 * count > len(columns):
+            # To work out all, side by side, costs less than to pick some.
+            _increments(i, pre, moves, levels, every)
+            count = _large(knots, every, len(columns), least, chosen, steps)
         else:
             _chosen_increments(i, pre, moves, levels, chosen, count, steps)
-        respond(knots, steps, count, at, total)
+        for k in range(len(knots)):
+            for c in range(count, padded(count)):
+                steps[k, c] = 0
+        respond(knots, steps, padded(count), at, total)
         for c in range(count):
             params[i, columns[chosen[c]]] += factor * total[c]
+
+
+@compiled
+def _large(
+    knots: tuple[int, ...], every: Array, width: int, least: float, chosen: Array, steps: Array
+) -> int:
+    """Pick those of the first weights of a row with an increment of at least ``least``; how many."""
+    largest = np.zeros(every.shape[1], every.dtype)
+    for c in range(len(largest)):
+        size = abs(every[0, c])
+        for k in range(1, len(knots)):
+            other = abs(every[k, c])
+            size = other if other > size else size
+        largest[c] = size
+    count = 0
+    for c in range(width):
+        chosen[count] = c
+        count += largest[c] >= least
+    for k in range(len(knots)):
+        for c in range(count):
+            steps[k, c] = every[k, chosen[c]]
+    return count
 
 
 @compiled
@@ -103,19 +127,24 @@ def _moving_columns(post: Array) -> Array:
 def _bounds(i: int, pre: Array, reach: Array, height: Array, bound: Array) -> bool:
     """How large the increments of one row of weights can be; whether any can be more than 0."""
     some = False
-    bound[:] = 0
+    for e in range(pre.shape[1]):
+        for k in range(len(pre)):
+            some |= pre[k, e, i] != 0
+    if not some:
+        return False
+    for c in range(len(bound)):
+        bound[c] = 0
     for e in range(pre.shape[1]):
         size, move = pre[0, e, i], pre[0, e, i] * 0
         for k in range(1, len(pre)):
             size, move = max(size, pre[k, e, i]), max(move, abs(pre[k, e, i] - pre[k - 1, e, i]))
         if size != 0:
-            some = True
             for c in range(len(bound)):
                 bound[c] += size * reach[e, c]
         if move != 0:
             for c in range(len(bound)):
                 bound[c] += move * height[e, c]
-    return some
+    return True
 
 
 @compiled
@@ -146,15 +175,13 @@ def _held_increments(sizes: Array, moves: Array, steps: Array) -> None:
         e, f, g = lit[place], lit[place + 1], lit[place + 2]
         one, two, three = sizes[e], sizes[f], sizes[g]
         for k in range(len(steps)):
-            into, first, second, third = steps[k], moves[e][k], moves[f][k], moves[g][k]
-            for c in range(len(into)):
-                into[c] += one * first[c] + two * second[c] + three * third[c]
+            for c in range(steps.shape[1]):
+                steps[k, c] += one * moves[e, k, c] + two * moves[f, k, c] + three * moves[g, k, c]
     for place in range(count - count % 3, count):
-        e = lit[place]
+        e, size = lit[place], sizes[lit[place]]
         for k in range(len(steps)):
-            into, first = steps[k], moves[e][k]
-            for c in range(len(into)):
-                into[c] += sizes[e] * first[c]
+            for c in range(steps.shape[1]):
+                steps[k, c] += size * moves[e, k, c]
 
 
 @compiled
