@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 
 from chemlearn import Contrastive, ExponentialKernel, Hebbian, LayeredNetwork, Temporal
+from chemlearn.learning.compiled import loops
 from chemlearn.learning.lesson import lesson
 from chemlearn.learning.responses import GridKernel, Sawtooth
 from tests import literal_learning as literal
@@ -141,3 +143,46 @@ def test_float32():
     assert all(values.dtype == np.float32 for values in found.values())
     far = sum(np.count_nonzero(np.abs(found[name] - wanted[name]) > 1e-3) for name in params)
     assert far <= 5
+
+
+def test_without_a_folder_to_keep_what_is_compiled(monkeypatch):
+    """It is compiled anew each time then, and gives the same."""
+    njit = numba.njit
+
+    def nowhere(**how):
+        if how.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(**how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loops.numba, "njit", nowhere)
+        add = loops.compiled(lambda count: count + 1)
+    assert add(2) == 3
+
+
+def test_outputs_that_stay_are_known_to_stay():
+    """Where a trained network's outputs sit on their targets, the closed form gives what the steps give."""
+    sizes, rng = (30, 40, 5), np.random.default_rng(SEED)
+    network = LayeredNetwork(sizes)
+    params = network.init(rng)
+    (x, target), _start = minibatch(sizes, rng, 40)
+    for _ in range(60):
+        params, _state = taught(network, Contrastive(0.3), params, ((x, target), at_zero(x, sizes)), "numpy")
+    left = network.equilibrium(params, x)
+    params = {name: values + rng.normal(0, 1e-3, values.shape) for name, values in params.items()}
+    examples = (x, target), left
+    low = thresholds(sizes, 0.01)
+    rule = Temporal(GridKernel.falk2023(), 0.05, low, Sawtooth(0.1, 0.9, 100), 0.5e4)
+    wanted, wanted_state = taught(network, rule, params, examples, "numpy")
+    found, state = taught(network, rule, params, examples, "numba")
+    assert 10 < np.count_nonzero((left[-1] == target).all(axis=1)) < 40
+    for mine, theirs in zip(state, wanted_state, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-13)
+    assert any(np.any(wanted[name] != params[name]) for name in params)
+    for name in params:
+        np.testing.assert_allclose(found[name], wanted[name], rtol=0, atol=1e-11)
+
+
+def at_zero(x, sizes):
+    """A start with all layers at 0."""
+    return (x, *(np.zeros((len(x), size)) for size in sizes[1:]))

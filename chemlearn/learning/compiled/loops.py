@@ -24,9 +24,15 @@ order, so that numbers do not depend on n."""
 
 
 def compiled(function: Function) -> Function:
-    """The function in machine code, compiled when first called; it lets other threads run."""
-    make = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-    return make(function)  # type: ignore[return-value]
+    """The function in machine code, compiled when first called; it lets other threads run.
+
+    What is compiled is kept for the next time, unless there is no folder to keep it in.
+    """
+    how: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"}}
+    try:
+        return numba.njit(cache=True, **how)(function)
+    except RuntimeError:  # neither the package's folder nor the user's can be written to
+        return numba.njit(**how)(function)
 
 
 @compiled
