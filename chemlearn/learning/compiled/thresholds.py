@@ -82,17 +82,30 @@ def instants(response: ResponseMap, n_steps: int, theta: float, dtype: np.dtype)
 
 
 @compiled
-def respond(knots: tuple[int, ...], steps: Array, count: int, at: Instants, total: Array) -> None:
+def room_for(knots: tuple[int, ...], total: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Arrays for :func:`respond` to work in, for as many parameters as ``total`` has."""
+    some = np.empty_like(total), np.empty_like(total), np.empty_like(total), np.empty_like(total)
+    return (*some, np.empty((len(knots), len(total)), total.dtype), np.empty(len(total) + 1, np.int64))
+
+
+@compiled
+def respond(
+    knots: tuple[int, ...],
+    steps: Array,
+    count: int,
+    at: Instants,
+    room: tuple[Array, Array, Array, Array, Array, Array],
+    total: Array,
+) -> None:
     """∫ g_θ(u) dt of ``count`` parameters into ``total`` from their increments ``steps``, (n_steps, ≥ count).
 
     ``knots`` is any tuple of n_steps entries: its length is known when this is compiled. Increments of 0 may
     pad those wanted to a number that is good for the loops.
     """
-    largest, smallest = np.empty(count, steps.dtype), np.empty(count, steps.dtype)
-    top, bottom = _bounds(knots, steps, largest, smallest)
-    total[:count] = 0
-    found, near = np.empty(count + 1, np.int64), np.empty((len(knots), padded(count)), steps.dtype)
-    sums, u = np.empty(padded(count), steps.dtype), np.empty(padded(count), steps.dtype)
+    largest, smallest, sums, u, near, found = room
+    top, bottom = _bounds(knots, steps, count, largest, smallest)
+    for c in range(count):
+        total[c] = 0
     for tier in range(len(at.quiet)):
         quiet, loud = at.quiet[tier], at.loud[tier]
         if top < quiet:
@@ -130,10 +143,12 @@ def respond(knots: tuple[int, ...], steps: Array, count: int, at: Instants, tota
 
 
 @compiled
-def _bounds(knots: tuple[int, ...], steps: Array, largest: Array, smallest: Array) -> tuple[float, float]:
+def _bounds(
+    knots: tuple[int, ...], steps: Array, count: int, largest: Array, smallest: Array
+) -> tuple[float, float]:
     """Largest size of the increments, and the smallest where all have one sign; the largest of each."""
     top, bottom = -np.inf, -np.inf
-    for c in range(len(largest)):
+    for c in range(count):
         low = high = steps[0, c]
         for k in range(1, len(knots)):
             step = steps[k, c]
@@ -141,7 +156,7 @@ def _bounds(knots: tuple[int, ...], steps: Array, largest: Array, smallest: Arra
             high = step if step > high else high
         largest[c] = high if high > -low else -low
         smallest[c] = low if low > -high else -high
-    for c in range(len(largest)):
+    for c in range(count):
         top = largest[c] if largest[c] > top else top
         bottom = smallest[c] if smallest[c] > bottom else bottom
     return top, bottom

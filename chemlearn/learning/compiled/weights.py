@@ -10,7 +10,7 @@ import numpy as np
 
 from chemlearn.learning.arrays import Array
 from chemlearn.learning.compiled.loops import Share, compiled, padded
-from chemlearn.learning.compiled.thresholds import Instants, respond
+from chemlearn.learning.compiled.thresholds import Instants, respond, room_for
 
 __all__ = ["update"]
 
@@ -46,46 +46,52 @@ def update(
     _courses(post, columns, moves, levels, reach, height)
     bound, total = np.empty(width, post.dtype), np.empty(width, post.dtype)
     chosen, steps = np.empty(width + 1, np.int64), np.empty((len(knots), width), post.dtype)
-    every = np.empty((len(knots), width), post.dtype)
+    every, room = np.empty((len(knots), width), post.dtype), room_for(knots, total)
     for i in range(share[0], len(params), share[1]):
         if not _bounds(i, pre, reach, height, bound):
             continue
         count = 0
-        for c in range(len(columns)):
-            chosen[count] = c
+        for c in range(width):
             count += bound[c] >= least
         if count == 0:
             continue
         if 4 * count > len(columns):
             # To work out all, side by side, costs less than to pick some.
             _increments(i, pre, moves, levels, every)
-            count = _large(knots, every, len(columns), least, chosen, steps)
+            count = _large(knots, every, least, chosen, total, steps)
         else:
+            count = _at_least(least, bound, chosen)
             _chosen_increments(i, pre, moves, levels, chosen, count, steps)
         for k in range(len(knots)):
             for c in range(count, padded(count)):
                 steps[k, c] = 0
-        respond(knots, steps, padded(count), at, total)
+        respond(knots, steps, padded(count), at, room, total)
         for c in range(count):
             params[i, columns[chosen[c]]] += factor * total[c]
 
 
 @compiled
+def _at_least(least: float, sizes: Array, chosen: Array) -> int:
+    """Which sizes are at least ``least``, which is more than 0; how many."""
+    count = 0
+    for c in range(len(sizes)):
+        chosen[count] = c
+        count += sizes[c] >= least
+    return count
+
+
+@compiled
 def _large(
-    knots: tuple[int, ...], every: Array, width: int, least: float, chosen: Array, steps: Array
+    knots: tuple[int, ...], every: Array, least: float, chosen: Array, largest: Array, steps: Array
 ) -> int:
-    """Pick those of the first weights of a row with an increment of at least ``least``; how many."""
-    largest = np.zeros(every.shape[1], every.dtype)
+    """Pick the weights of a row with an increment of at least ``least``; how many."""
     for c in range(len(largest)):
         size = abs(every[0, c])
         for k in range(1, len(knots)):
             other = abs(every[k, c])
             size = other if other > size else size
         largest[c] = size
-    count = 0
-    for c in range(width):
-        chosen[count] = c
-        count += largest[c] >= least
+    count = _at_least(least, largest, chosen)
     for k in range(len(knots)):
         for c in range(count):
             steps[k, c] = every[k, chosen[c]]
