@@ -1,4 +1,4 @@
-"""The published figures of Falk et al. and two more: functions that return data, a picture and a judgement.
+"""The figures of Falk et al. and Stern et al. and two more: functions that return data, picture, judgement.
 
 Every figure is a function ``figN(*, fast=False, seed=...)`` that writes nothing and returns a
 :class:`~chemlearn.figures.shared.Drawn`; it is loaded when first used.
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from chemlearn.figures.figure9 import fig9
     from chemlearn.figures.figure_ladders import ladders
     from chemlearn.figures.figure_pareto import pareto
+    from chemlearn.figures.figure_stern1 import stern1
+    from chemlearn.figures.figure_stern2 import stern2
+    from chemlearn.figures.figure_stern3 import stern3
     from chemlearn.figures.shared import Claim, Drawn
 
 
@@ -47,6 +50,17 @@ FIGURES = {
     "pareto": Entry(
         "pareto", "figure_pareto", "the least offset at each dissipation, over all rates of the ladder"
     ),
+    "stern-1": Entry(
+        "stern1", "figure_stern1", "resistors that learn in discrete steps while capacitors slow the voltages"
+    ),
+    "stern-2": Entry(
+        "stern2", "figure_stern2", "learning faster than voltages settle: errors, final errors, oscillations"
+    ),
+    "stern-3": Entry(
+        "stern3",
+        "figure_stern3",
+        "training time against the ratio of rates, and where it begins to oscillate",
+    ),
 }
 """Every figure by the name that the command line knows it by."""
 
@@ -69,6 +83,9 @@ __all__ = [
     "fig9",
     "ladders",
     "pareto",
+    "stern1",
+    "stern2",
+    "stern3",
 ]
 
 
