@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     )
     from chemlearn.learning.checkpoints import load_network, save_network
     from chemlearn.learning.layered import LayeredNetwork
+    from chemlearn.learning.responses import GridKernel, Sawtooth
     from chemlearn.learning.rules import Chemical, Contrastive, Hebbian, Temporal, learn
+    from chemlearn.learning.schedules import Annealed
     from chemlearn.learning.training import Training, train
     from chemlearn.linear import WorkingRange, linear_kernel, step_kernel, step_response, working_range
     from chemlearn.lint import Finding
@@ -84,7 +86,9 @@ _HOMES = {
     "integral_feedback",
     "learning.checkpoints": "load_network save_network",
     "learning.layered": "LayeredNetwork",
+    "learning.responses": "GridKernel Sawtooth",
     "learning.rules": "Chemical Contrastive Hebbian Temporal learn",
+    "learning.schedules": "Annealed",
     "learning.training": "Training train",
     "linear": "WorkingRange linear_kernel step_kernel step_response working_range",
     "lint": "Finding",
@@ -107,6 +111,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 __all__ = [
     "MNIST",
+    "Annealed",
     "Assessment",
     "Chemical",
     "Contrastive",
@@ -121,6 +126,7 @@ __all__ = [
     "EnsembleInterrupted",
     "ExponentialKernel",
     "Finding",
+    "GridKernel",
     "Hebbian",
     "Histogram",
     "Kernel",
@@ -133,6 +139,7 @@ __all__ = [
     "Quantiles",
     "ReversiblePairs",
     "SampledKernel",
+    "Sawtooth",
     "SegmentedFit",
     "Settings",
     "Signal",

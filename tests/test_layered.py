@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from chemlearn.learning.layered import LayeredNetwork
+from chemlearn.learning.lesson import lesson
+from chemlearn.learning.rules import Contrastive
 from tests import literal_learning as literal
 
 SIZES = [(7, 5, 3), (6, 5, 4, 3), (4, 2)]
@@ -111,6 +113,46 @@ def test_swing_is_the_literal_one(sizes, nudge):
             np.testing.assert_allclose(stack[k], signals[name], atol=1e-13)
 
 
+@pytest.mark.parametrize("sizes", SIZES)
+def test_steps_are_those_of_the_network(sizes):
+    """The free and the nudged phases of a swing and of an equilibrium take as many."""
+    published, params, x, target = example(sizes)
+    network = LayeredNetwork(sizes, free_steps=7, nudged_steps=3)
+    assert (published.free_steps, published.nudged_steps) == (20, 4)
+    free = published.equilibrium(params, x, steps=7)
+    clamped = published.equilibrium(params, x, target=target, nudge=0.5, start=free, steps=3)
+    state, ramp = network.swing(params, x, target, 0.5)
+    for found in (state, network.equilibrium(params, x)):
+        for ours, theirs in zip(found, free, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-14)
+    signal = published.signal(params, clamped)
+    for name, group in ramp.items():
+        stack = group.stack() if name[0] == "W" else group.values
+        np.testing.assert_allclose(stack[-1], signal[name], atol=1e-14)
+    other = published.swing(params, x, target, 0.5)[1]["b1"].values
+    assert np.abs(other - ramp["b1"].values).max() > 1e-4
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("sizes", SIZES[:2])
+def test_lessons_take_the_steps_of_the_network(sizes, backend):
+    """Whoever does the arithmetic: the update is that of both phases with as many steps."""
+    network = LayeredNetwork(sizes, free_steps=7, nudged_steps=3)
+    params, x, target = example(sizes)[1:]
+    free = network.equilibrium(params, x, steps=7)
+    ends = [network.equilibrium(params, x, target=target, nudge=b, start=free, steps=3) for b in (0, 0.5)]
+    signals = [network.signal(params, state) for state in ends]
+    before = {name: values.copy() for name, values in params.items()}
+    with lesson(network, Contrastive(0.1), backend, 1) as teach:
+        start = (x, *(np.zeros((len(x), size)) for size in sizes[1:]))
+        state = teach(params, x, target, 0.5, start)
+        for ours, theirs in zip(state, free, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-13)
+    for name, values in params.items():
+        expected = 0.1 / 0.5 * (signals[1][name] - signals[0][name])
+        np.testing.assert_allclose(values - before[name], expected, atol=1e-12)
+
+
 def test_examples_on_their_target_relax_once_and_add_nothing():
     network, params, x, target = example((7, 5, 3), batch=9)
     params["b2"] = np.array([5.0, -9.0, -9.0])  # every output sits at (1, 0, 0)
@@ -162,6 +204,10 @@ def test_network_and_equilibrium_refuse():
     for sizes, words in (((5,), "at least two layers"), ((5, 0), "at least 1"), ((5, 2.5), "whole number")):
         with pytest.raises(ValueError, match=words):
             LayeredNetwork(sizes)
+    for name in ("free_steps", "nudged_steps"):
+        for steps in (0, 2.5):
+            with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1, got {steps}"):
+                LayeredNetwork((3, 2), **{name: steps})
     with pytest.raises(ValueError, match="'float64' or 'float32', got 'int8'"):
         LayeredNetwork((3, 2), "int8")
     network, params, x, _ = example((7, 5, 3))

@@ -240,6 +240,34 @@ def test_hebbian_is_the_mean_over_the_sawtooth():
     assert update == pytest.approx(np.trapezoid(course, times) / 0.5)
 
 
+def test_published_numbers_stay_at_the_ends_of_deeper_networks():
+    for layers in (3, 4, 6):
+        rule, last = Temporal.falk2023(layers=layers), layers - 1
+        for found, published in ((rule.thresholds, PUBLISHED), (rule.rates, RATES)):
+            assert set(found) == {f"{kind}{layer}" for layer in range(1, layers) for kind in "Wb"}
+            for kind in "Wb":
+                assert found[f"{kind}1"] == published[f"{kind}1"]
+                assert found[f"{kind}{last}"] == published[f"{kind}2"]
+    assert Temporal.falk2023().thresholds == PUBLISHED
+    assert Temporal.falk2023().rates == RATES
+    assert set(Temporal.falk2023(layers=2).thresholds) == {"W1", "b1"}
+
+
+@pytest.mark.parametrize("control", [Contrastive, Hebbian])
+def test_a_control_is_as_strong_as_the_temporal_rule(control):
+    """Within the range the temporal rule's gain is near that of a fast swing that passes θ as a whole."""
+    temporal = Temporal.falk2023()
+    rule = control.like(temporal)
+    assert set(rule.rates) == set(temporal.rates)
+    assert rule.rates["W2"] / temporal.rates["W2"] == pytest.approx(temporal.slope)
+    assert temporal.slope == pytest.approx(2.5 / 3 / np.tan(np.pi / 10))
+    # θ is far below the answer to the fast swing, and that to a fall 99 times slower is below θ.
+    slow = Temporal(GridKernel.falk2023(), 0.1, 1e-5, Sawtooth(0.1, 9.9, 1000), gain=0.5e4)
+    found = gain(slow, 0.1)
+    assert found == pytest.approx(slow.slope, rel=0.02)
+    assert control.like(slow).rates == pytest.approx(0.1 * slow.slope)
+
+
 def test_deeper_networks_have_factors_with_both_layers_moving():
     _, params, x, target, _, ramp = minibatch((12, 9, 7, 5))
     rule = Temporal(GridKernel.falk2023(), 0.1, 2e-6, gain=0.5e4)
@@ -264,6 +292,7 @@ REFUSED = [
     (lambda: Temporal(GridKernel([0.0, 0.0], 0.01), 0.1, 0.0), "sets no gain"),
     (lambda: Temporal(Growing(), 0.1, 0.0), "the kernel must decay"),
     (lambda: Temporal.falk2023(fall=1.0), "between 0 and 1, got 1"),
+    (lambda: Temporal.falk2023(layers=1), "layers of at least 2, got 1"),
     (lambda: Sawtooth(samples=1), "samples must be a whole number"),
     (lambda: as_ramp([{"w": np.zeros(2)}]), "at least two knots"),
     (lambda: as_ramp([{"w": np.zeros(2)}, {"w": np.zeros(3)}]), "the same groups and shapes"),

@@ -25,6 +25,7 @@ from chemlearn.learning.compiled.lesson import CompiledLesson
 from chemlearn.learning.evaluation import error_share
 from chemlearn.learning.layered import LayeredNetwork
 from chemlearn.learning.rules import Contrastive, Hebbian, Rule, Temporal
+from chemlearn.learning.schedules import Annealed
 from chemlearn.learning.training import Progress, Training, TrainingInterrupted, train
 
 NETWORK = LayeredNetwork((49, 12, 3))
@@ -136,10 +137,74 @@ def test_a_free_phase_begins_where_the_example_was_left(monkeypatch: pytest.Monk
     assert set(signs) == {0.5}
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_from_zero_an_error_is_that_of_a_prediction(backend: str, tmp_path: Path) -> None:
+    """What training counts as wrong is then what the network, as it stands, gets wrong."""
+    one = Few(Digits(digits().train.images[:20], digits().train.labels[:20]), digits().holdout)
+    path, before = tmp_path / "checkpoint.npz", [1.0]
+
+    def note(progress: Progress) -> None:
+        expected.append(before[-1])
+        before.append(error_share(NETWORK, progress.params, one.train))
+
+    expected: list[float] = []
+    how = {"data": one, "epochs": 12, "backend": backend, "from_zero": True}
+    found = quick(**how, on_epoch=note, checkpoint=path)
+    # One minibatch is an epoch: its errors are those of the network of the epoch before.
+    assert list(found.curves.train_error[1:]) == expected[1:]
+    assert len(set(expected)) > 3
+    assert not [name for name in read_arrays(path, "checkpoint")[1] if name.startswith("stored")]
+    left = quick(**how | {"from_zero": False})
+    assert any((left.params[name] != values).any() for name, values in found.params.items())
+
+
+def test_from_zero_goes_on_to_the_bit(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.npz"
+    quick(epochs=2, checkpoint=path, from_zero=True)
+    assert_same(quick(checkpoint=path, resume=True, from_zero=True), quick(from_zero=True))
+    with pytest.raises(DataError, match="made with from_zero True, got False"):
+        quick(checkpoint=path, resume=True)
+
+
 def test_it_stops_when_the_holdout_error_falls_no_more() -> None:
     found = quick(temporal(fall=0.5), epochs=9, stop=3)
     assert found.curves.sizes["epoch"] == 4
+    assert found.at_best().curves.sizes["epoch"] == 1
     assert quick(epochs=5, stop=5).curves.sizes["epoch"] == 5
+
+
+def test_the_best_epoch_is_kept_beside_the_last(tmp_path: Path) -> None:
+    """The first of least holdout error; rates that rise make the last one worse."""
+    rule, path = Annealed(temporal(), 6, rates=50.0), tmp_path / "checkpoint.npz"
+    after: list[dict[str, Any]] = []
+
+    def keep(progress: Progress) -> None:
+        after.append({name: values.copy() for name, values in progress.params.items()})
+
+    found = quick(rule, epochs=6, on_epoch=keep)
+    least = int(np.argmin(found.curves.holdout_error.values))
+    assert 0 < least < 5
+    best = found.at_best()
+    assert best.curves.identical(found.curves.isel(epoch=slice(least + 1)))
+    for name, values in after[least].items():
+        assert best.params[name].tobytes() == values.tobytes()
+        assert found.params[name].tobytes() != values.tobytes()
+    best.save(tmp_path / "network.npz")
+    saved = load_network(tmp_path / "network.npz")
+    error = error_share(saved.network, saved.params, digits().holdout)
+    assert error == found.curves.holdout_error.min()
+    assert saved.provenance["last"]["holdout_error"] == [error]
+    quick(rule, epochs=least + 2, checkpoint=path)  # the best lies before the resume
+    resumed = quick(rule, epochs=6, checkpoint=path, resume=True)
+    assert_same(resumed, found)
+    assert_same(resumed.at_best(), best)
+
+
+def test_without_an_epoch_or_held_out_digits_there_is_no_best(tmp_path: Path) -> None:
+    nothing = Few(digits().train, Digits(digits().holdout.images[:0], digits().holdout.labels[:0]))
+    with pytest.raises(ValueError, match="the best epoch is known by held-out examples"):
+        quick(epochs=1, data=nothing, checkpoint=tmp_path / "a.npz").at_best()
+    assert quick(epochs=2, data=nothing, checkpoint=tmp_path / "a.npz", resume=True).best is None
 
 
 # --- what is kept
@@ -229,6 +294,8 @@ def test_ctrl_c_waits_for_the_minibatch_and_keeps_it(tmp_path: Path, monkeypatch
         ({"rule": Contrastive(RATES)}, "rule.kind Temporal, got Contrastive"),
         ({"network": LayeredNetwork((49, 13, 3))}, r"sizes \[49, 12, 3\], got \[49, 13, 3\]"),
         ({"network": LayeredNetwork((49, 12, 3), "float32")}, "dtype float64, got float32"),
+        ({"network": LayeredNetwork((49, 12, 3), free_steps=9)}, "free_steps 20, got 9"),
+        ({"network": LayeredNetwork((49, 12, 3), nudged_steps=5)}, "nudged_steps 4, got 5"),
     ],
 )
 def test_other_settings_are_refused_by_name(changed: dict[str, Any], name: str, tmp_path: Path) -> None:

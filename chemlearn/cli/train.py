@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import isnan
+from dataclasses import dataclass, replace
+from math import isfinite, isnan
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from chemlearn.data import MNIST
+    from chemlearn.learning.layered import LayeredNetwork
+    from chemlearn.learning.responses import Sawtooth
     from chemlearn.learning.rules import Rule
+    from chemlearn.learning.schedules import Schedule
     from chemlearn.learning.training import Progress, Training
 
 RULES = "temporal", "contrastive", "hebbian"
@@ -31,43 +34,81 @@ RESOLUTION = 200
 """Dots per inch of the PNG."""
 
 
+RuleName = Annotated[str, typer.Option("--rule", help=f"Of: {', '.join(RULES)}.")]
+Symmetric = Annotated[
+    bool, typer.Option("--symmetric", help="Rise and fall take equal times: the control that learns nothing.")
+]
+Fall = Annotated[
+    float | None,
+    typer.Option(help="Duration of the slow swing, after a rise of 0.1; a multiple of 0.01, 0.9 by default."),
+]
+Thresholds = Annotated[float, typer.Option(help="Factor on the temporal rule's published thresholds.")]
+Rates = Annotated[float, typer.Option(help="Factor on the learning rates.")]
+AnnealThresholds = Annotated[
+    float,
+    typer.Option(help="Further factor, reached at the last epoch by equal ratios."),
+]
+AnnealRates = Annotated[float, typer.Option(help="The same for the learning rates.")]
+Sizes = Annotated[str, typer.Option(help="Units per layer, pixels first.")]
+FreeSteps = Annotated[int, typer.Option(min=1, help="Steps of relaxation without a nudge.")]
+NudgedSteps = Annotated[int, typer.Option(min=1, help="Steps of relaxation at each nudge.")]
+FromZero = Annotated[
+    bool, typer.Option("--from-zero", help="Relax from zero, not from where each digit was left.")
+]
+Float32 = Annotated[bool, typer.Option("--float32", help="Single precision: faster.")]
+TrainSize = Annotated[int | None, typer.Option(min=1, help="Digits to learn from; 10000 by default.")]
+Holdout = Annotated[int | None, typer.Option(min=0, help="Digits held out; 2000 by default.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of MNIST's files; the shipped digits by default.")
+]
+Download = Annotated[bool, typer.Option("--download", help="Fetch the full set once.")]
+Batch = Annotated[int, typer.Option(min=1, help="Digits per minibatch.")]
+Nudge = Annotated[float, typer.Option(help="β at its largest; its sign is drawn anew each minibatch.")]
+Shuffle = Annotated[bool, typer.Option("--shuffle", help="A new order of the digits each epoch.")]
+Stop = Annotated[
+    int | None,
+    typer.Option(min=1, help="Stop after so many epochs without a lower holdout error; keep the lowest one."),
+]
+Backend = Annotated[str, typer.Option(help="numba (compiled loops) or numpy: equal but for rounding.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Threads of the compiled loops; all processors by default.")
+]
+Folder = Annotated[Path, typer.Option("-o", "--folder", help="Where the files go.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint there.")]
+Evaluate = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Only say how well this saved network does.")
+]
+
+
 def command(
     what: Annotated[str, typer.Argument(metavar="TASK", help="What to learn: mnist.")],
     epochs: Annotated[int, typer.Option(min=1, help="Rounds through the digits, in all.")] = 35,
-    rule: Annotated[str, typer.Option(help=f"Of: {', '.join(RULES)}.")] = "temporal",
-    symmetric: Annotated[
-        bool,
-        typer.Option("--symmetric", help="Rise and fall take equal times: the control that learns nothing."),
-    ] = False,
-    sizes: Annotated[str, typer.Option(help="Units per layer, pixels first.")] = "784,500,10",
-    train_size: Annotated[
-        int | None, typer.Option(min=1, help="Digits to learn from; 10000 by default.")
-    ] = None,
-    holdout: Annotated[int | None, typer.Option(min=0, help="Digits held out; 2000 by default.")] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder of MNIST's files; the shipped digits by default.")
-    ] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the full set once.")] = False,
-    batch: Annotated[int, typer.Option(min=1, help="Digits per minibatch.")] = 20,
-    nudge: Annotated[
-        float, typer.Option(help="β at its largest; its sign is drawn anew each minibatch.")
-    ] = 0.5,
-    shuffle: Annotated[bool, typer.Option("--shuffle", help="A new order of the digits each epoch.")] = False,
-    stop: Annotated[
-        int | None, typer.Option(min=1, help="Stop after so many epochs without a lower holdout error.")
-    ] = None,
-    backend: Annotated[
-        str, typer.Option(help="numba (compiled loops) or numpy: equal but for rounding.")
-    ] = "numba",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads of the compiled loops; all processors by default.")
-    ] = None,
+    rule: RuleName = "temporal",
+    symmetric: Symmetric = False,
+    fall: Fall = None,
+    thresholds: Thresholds = 1.0,
+    rates: Rates = 1.0,
+    anneal_thresholds: AnnealThresholds = 1.0,
+    anneal_rates: AnnealRates = 1.0,
+    sizes: Sizes = "784,500,10",
+    free_steps: FreeSteps = 20,
+    nudged_steps: NudgedSteps = 4,
+    from_zero: FromZero = False,
+    float32: Float32 = False,
+    train_size: TrainSize = None,
+    holdout: Holdout = None,
+    data: Data = None,
+    download: Download = False,
+    batch: Batch = 20,
+    nudge: Nudge = 0.5,
+    shuffle: Shuffle = False,
+    stop: Stop = None,
+    backend: Backend = "numba",
+    workers: Workers = None,
     seed: Seed = None,
-    folder: Annotated[Path, typer.Option("-o", "--folder", help="Where the files go.")] = Path("mnist"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint there.")] = False,
-    evaluate: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Only say how well this saved network does.")
-    ] = None,
+    folder: Folder = Path("mnist"),
+    resume: Resume = False,
+    evaluate: Evaluate = None,
 ) -> None:
     """Train a network on handwritten digits: network, learning curves (netCDF, PNG) and a checkpoint.
 
@@ -78,32 +119,31 @@ def command(
     if evaluate is not None:
         _evaluate(evaluate, train_size, holdout, data, download)
         return
-    layers = _layers(sizes)
-    chosen = _rule(rule, layers, symmetric)
+    network = _network(sizes, "float32" if float32 else "float64", free_steps, nudged_steps)
+    factors = {"rates": rates, "thresholds": thresholds}
+    annealed = {"rates": anneal_rates, "thresholds": anneal_thresholds}
+    schedule = _schedule(_rule(rule, len(network.sizes), symmetric, fall), factors, annealed, epochs)
     digits = _digits(train_size or 10_000, 2_000 if holdout is None else holdout, data, download)
-    how = {"epochs": epochs, "seed": seed, "shuffle": shuffle, "stop": stop, "resume": resume}
-    how |= {"batch": batch, "nudge": nudge, "backend": backend, "workers": workers}
-    _train(layers, chosen, digits, folder, how)
+    how: dict[str, Any] = {"epochs": epochs, "seed": seed, "shuffle": shuffle, "stop": stop, "resume": resume}
+    how |= {"batch": batch, "nudge": nudge, "from_zero": from_zero, "backend": backend, "workers": workers}
+    _train(network, schedule, digits, folder, how)
 
 
-def _train(layers: tuple[int, ...], rule: Rule, digits: MNIST, folder: Path, how: dict[str, Any]) -> None:
+def _train(
+    network: LayeredNetwork, rule: Rule | Schedule, digits: MNIST, folder: Path, how: dict[str, Any]
+) -> None:
     """Train, show how it goes, and write what came out, also when interrupted."""
-    from chemlearn.learning.layered import LayeredNetwork
     from chemlearn.learning.training import TrainingInterrupted, train
 
     show, end = terminal.bar("epochs")
+    best = how["stop"] is not None
     try:
         training = train(
-            LayeredNetwork(layers),
-            rule,
-            digits,
-            on_epoch=_Watch(show),
-            checkpoint=folder / "checkpoint.npz",
-            **how,
+            network, rule, digits, on_epoch=_Watch(show), checkpoint=folder / "checkpoint.npz", **how
         )
     except TrainingInterrupted as interrupted:
         end()
-        _finish(interrupted.training, folder)
+        _finish(interrupted.training, folder, best)
         print(
             f"chemlearn: {interrupted}; run the same command with --resume to go on",
             file=sys.stderr,
@@ -113,7 +153,7 @@ def _train(layers: tuple[int, ...], rule: Rule, digits: MNIST, folder: Path, how
         raise Usage(str(error)) from None
     finally:
         end()
-    _finish(training, folder, digits)
+    _finish(training, folder, best, digits)
 
 
 @dataclass
@@ -145,49 +185,68 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _layers(text: str) -> tuple[int, ...]:
+def _network(sizes: str, dtype: str, free_steps: int, nudged_steps: int) -> LayeredNetwork:
+    from chemlearn.learning.layered import LayeredNetwork
+
     try:
-        layers = tuple(int(word) for word in text.split(","))
+        layers = tuple(int(word) for word in sizes.split(","))
     except ValueError:
         layers = ()
     if len(layers) < 2 or min(layers) < 1 or layers[0] != 784 or layers[-1] != 10:
-        raise Usage(f"--sizes takes units per layer, 784 first and 10 last, such as 784,500,10, got {text!r}")
-    return layers
+        raise Usage(
+            f"--sizes takes units per layer, 784 first and 10 last, such as 784,500,10, got {sizes!r}"
+        )
+    return LayeredNetwork(layers, dtype, free_steps, nudged_steps)
 
 
-def _rule(name: str, layers: tuple[int, ...], symmetric: bool) -> Rule:
-    """A rule as strong as the published one: the controls have its rates times its gain within its range."""
+def _rule(name: str, layers: int, symmetric: bool, fall: float | None) -> Rule:
+    """The published rule, with a slower or faster fall, or a control that is as strong."""
     from chemlearn.learning.rules import Contrastive, Hebbian, Temporal
 
     if name not in RULES:
         raise Usage(f"--rule takes one of {', '.join(RULES)}, got {name!r}")
-    if symmetric and name != "temporal":
+    if name != "temporal" and (symmetric or fall is not None):
         raise Usage(
-            f"--symmetric is about the sawtooth of the temporal rule; leave it out with --rule {name}"
+            "--symmetric and --fall are about the sawtooth of the temporal rule; leave them out with "
+            f"--rule {name}"
         )
-    if name == "temporal" and len(layers) != 3:
-        raise Usage(
-            f"the published thresholds of the temporal rule are for three layers, got {len(layers)}; take "
-            "three, or --rule contrastive"
-        )
-    temporal = Temporal.falk2023(fall=0.5 if symmetric else 0.9)
+    if symmetric and fall is not None:
+        raise Usage("--symmetric says how long the fall takes, as --fall does; leave out one")
+    temporal = Temporal.falk2023(fall=0.5 if symmetric else 0.9, layers=layers)
     if name == "temporal":
-        return temporal
-    gain = float(temporal.gain or 0) * abs(temporal.kernel.first_moment)
-    last = len(layers) - 1
-    rates = {
-        f"{kind}{layer}": gain * (0.05 if layer == last else 0.1)
-        for layer in range(1, last + 1)
-        for kind in "Wb"
-    }
-    return Contrastive(rates) if name == "contrastive" else Hebbian(rates)
+        return temporal if fall is None else replace(temporal, sawtooth=_sawtooth(fall))
+    return Contrastive.like(temporal) if name == "contrastive" else Hebbian.like(temporal)
+
+
+def _sawtooth(fall: float) -> Sawtooth:
+    """A rise of 0.1 and a fall, on the grid of the published kernel."""
+    from chemlearn.learning.responses import Sawtooth
+
+    steps = round(100 * fall) if isfinite(fall) else 0
+    if steps < 1 or abs(steps - 100 * fall) > 1e-6:
+        raise Usage(f"--fall takes a positive multiple of 0.01, the step of the kernel, got {fall}")
+    return Sawtooth(0.1, steps / 100, 10 + steps)
+
+
+def _schedule(
+    rule: Rule, factors: dict[str, float], annealed: dict[str, float], epochs: int
+) -> Rule | Schedule:
+    """The rule with its rates and thresholds times factors, the same in all epochs or not."""
+    from chemlearn.learning.schedules import Annealed, scaled
+
+    try:
+        rule = scaled(rule, **factors)
+        return rule if set(annealed.values()) == {1} else Annealed(rule, epochs, **annealed)
+    except ValueError as error:
+        raise Usage(str(error)) from None
 
 
 def _digits(train_size: int, holdout: int, folder: Path | None, download: bool) -> MNIST:
     from chemlearn.data import load_mnist
 
     try:
-        return load_mnist(train_size, holdout, folder=folder, download=download)
+        # Pixels are as exact in single precision, in half the memory.
+        return load_mnist(train_size, holdout, folder=folder, download=download, dtype="float32")
     except ValueError as error:
         raise Usage(str(error)) from None
 
@@ -217,22 +276,25 @@ def _evaluate(
     terminal.table(rows, str(file))
 
 
-def _finish(training: Training, folder: Path, digits: MNIST | None = None) -> None:
-    """Write the network and its curves, and say how it went."""
+def _finish(training: Training, folder: Path, best: bool, digits: MNIST | None = None) -> None:
+    """Write the network, the last or the best one, and all curves, and say how it went."""
     from chemlearn.learning.evaluation import error_share
     from chemlearn.simulate.provenance import save
 
     curves = training.curves
     network = folder / "network.npz"
-    training.save(network)
+    kept = training.at_best() if best and training.best is not None else training
+    kept.save(network)
     files = [network]
     rows = [("seed", curves.attrs["seed"]), ("epochs", str(curves.sizes["epoch"]))]
+    if kept is not training:
+        rows.append(("network", f"of epoch {kept.curves.sizes['epoch']}"))
     if curves.sizes["epoch"]:
         files += [save(curves, folder / "curves.nc"), _picture(curves, folder / "curves.png")]
-        last = {name: float(curves[f"{name}_error"][-1]) for name in ("train", "holdout")}
+        last = {name: float(kept.curves[f"{name}_error"][-1]) for name in ("train", "holdout")}
         rows += [(f"{name} error", f"{share:.2%}") for name, share in last.items() if not isnan(share)]
     if digits is not None and digits.test is not None:
-        share = error_share(training.network, training.params, digits.test)
+        share = error_share(kept.network, kept.params, digits.test)
         rows.append(("test error", f"{share:.2%} of {len(digits.test.labels)}"))
     terminal.table(rows, "mnist")
     print(f"written: {', '.join(str(file) for file in files)}")

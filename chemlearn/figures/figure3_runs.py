@@ -79,13 +79,10 @@ class _Run(NamedTuple):
 def rules() -> dict[str, Rule]:
     """The published rule and its controls, whose rates are its rates times its gain within its range."""
     temporal = Temporal.falk2023()
-    assert isinstance(temporal.rates, dict)
-    gain = float(temporal.gain or 0) * abs(temporal.kernel.first_moment)
-    rates = {name: gain * rate for name, rate in temporal.rates.items()}
     return {
         "temporal": temporal,
-        "contrastive": Contrastive(rates),
-        "hebbian": Hebbian(rates),
+        "contrastive": Contrastive.like(temporal),
+        "hebbian": Hebbian.like(temporal),
         "symmetric": Temporal.falk2023(fall=0.5),
     }
 

@@ -20,8 +20,6 @@ __all__ = ["LayeredNetwork", "State", "halved", "ramp_of"]
 State = tuple[Array, ...]
 """All layers, the input first, each (n_batch, n_units)."""
 
-FREE_STEPS, NUDGED_STEPS = 20, 4
-
 
 @dataclass(frozen=True)
 class LayeredNetwork:
@@ -36,11 +34,15 @@ class LayeredNetwork:
         Units per layer, the input first; at least two layers.
     dtype : {'float64', 'float32'}
         Numbers that the parameters and states are held in.
+    free_steps, nudged_steps : int
+        Steps of a free phase, and of a nudged one from its end; those of the published network by default. A
+        nudge reaches one layer further back with each step, so deeper networks need more of both.
 
     Raises
     ------
     ValueError
-        If there are fewer than two layers, a size is not a whole positive number or the type is unknown.
+        If there are fewer than two layers, a size or a number of steps is not a whole positive number or the
+        type is unknown.
 
     References
     ----------
@@ -50,6 +52,8 @@ class LayeredNetwork:
 
     sizes: tuple[int, ...]
     dtype: str = "float64"
+    free_steps: int = 20
+    nudged_steps: int = 4
 
     def __post_init__(self) -> None:
         sizes = tuple(self.sizes)
@@ -61,6 +65,11 @@ class LayeredNetwork:
             if int(size) != size or size < 1:
                 raise ValueError(f"each layer has a whole number of units of at least 1, got sizes {sizes}")
         object.__setattr__(self, "sizes", tuple(int(size) for size in sizes))
+        for name in ("free_steps", "nudged_steps"):
+            steps = getattr(self, name)
+            if int(steps) != steps or steps < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {steps}")
+            object.__setattr__(self, name, int(steps))
         float_type(self.dtype)
 
     def init(self, rng: Any) -> Params:
@@ -111,7 +120,7 @@ class LayeredNetwork:
         start : State, optional
             Where the layers after the input begin; at 0 if not given. Not changed.
         steps : int, optional
-            20 by default without a target, 4 with one.
+            ``free_steps`` by default without a target, ``nudged_steps`` with one.
 
         Raises
         ------
@@ -122,7 +131,7 @@ class LayeredNetwork:
         if nudge and target is None:
             raise ValueError(f"a nudge needs a target, got nudge={nudge} and none")
         if steps is None:
-            steps = FREE_STEPS if target is None else NUDGED_STEPS
+            steps = self.free_steps if target is None else self.nudged_steps
         if int(steps) != steps or steps < 0:
             raise ValueError(f"steps must be a whole number of at least 0, got {steps}")
         layers = self._start(x, start)
@@ -154,8 +163,6 @@ class LayeredNetwork:
         *,
         knots: int = 9,
         start: State | None = None,
-        free_steps: int = FREE_STEPS,
-        nudged_steps: int = NUDGED_STEPS,
     ) -> tuple[State, dict[str, RampGroup]]:
         """The free state of a minibatch and its signals while the nudge rises from 0 in equal steps.
 
@@ -171,8 +178,6 @@ class LayeredNetwork:
             β at the last knot, of either sign, not 0.
         knots : int
             At least 2.
-        free_steps, nudged_steps : int
-            Steps of the free phase, and of each knot from the free state.
 
         Returns
         -------
@@ -194,11 +199,11 @@ class LayeredNetwork:
         layers = self._start(x, start)
         half = halved(params, len(layers))
         drive = _drive(params, x)
-        free = _relax(layers, drive, half, free_steps)
-        rest, moving = _at_rest(free, drive, half, nudged_steps, target)
+        free = _relax(layers, drive, half, self.free_steps)
+        rest, moving = _at_rest(free, drive, half, self.nudged_steps, target)
         nudges = (nudge * xp.arange(1, knots) / (knots - 1)).astype(x.dtype)
         begin, pull = [layer[moving] for layer in free], _Pull(target[moving], nudges)
-        nudged = _at_nudges(begin, drive[moving], half, nudged_steps, pull)
+        nudged = _at_nudges(begin, drive[moving], half, self.nudged_steps, pull)
         moved = [
             xp.concatenate([first[None, moving], later]) for first, later in zip(rest, nudged, strict=True)
         ]

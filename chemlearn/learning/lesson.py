@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
 from chemlearn.learning.arrays import Array
@@ -24,7 +25,10 @@ class Lesson(Protocol):
     """Swing the nudge for a minibatch and change the parameters in place."""
 
     def __call__(self, params: Params, x: Array, target: Array, nudge: float, start: State) -> State:
-        """The free state, to start from the next time."""
+        """The free state, to start from the next time; valid until the next call."""
+
+    def free(self, params: Params, x: Array) -> State:
+        """The free state from 0, to predict with."""
 
 
 def check_backend(backend: str) -> None:
@@ -40,13 +44,7 @@ def lesson(network: LayeredNetwork, rule: Rule, backend: Backend, workers: int) 
     A network of two layers has no layer that relaxes against another, and needs no compiled loops.
     """
     if backend == "numpy" or len(network.sizes) < 3:
-
-        def by_arrays(params: Params, x: Array, target: Array, nudge: float, start: State) -> State:
-            state, ramp = network.swing(params, x, target, nudge, start=start)
-            learn(params, rule, ramp, nudge)
-            return state
-
-        yield by_arrays
+        yield _ByArrays(network, rule)
         return
     from chemlearn.learning.compiled.lesson import CompiledLesson
 
@@ -55,3 +53,19 @@ def lesson(network: LayeredNetwork, rule: Rule, backend: Backend, workers: int) 
         yield compiled
     finally:
         compiled.close()
+
+
+@dataclass(frozen=True)
+class _ByArrays:
+    """The substrate's swing and the rule, as they are."""
+
+    network: LayeredNetwork
+    rule: Rule
+
+    def __call__(self, params: Params, x: Array, target: Array, nudge: float, start: State) -> State:
+        state, ramp = self.network.swing(params, x, target, nudge, start=start)
+        learn(params, self.rule, ramp, nudge)
+        return state
+
+    def free(self, params: Params, x: Array) -> State:
+        return self.network.equilibrium(params, x)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
@@ -23,14 +23,17 @@ import xarray as xr
 from chemlearn.checks import check_positive
 from chemlearn.learning.arrays import Array, float_type, xp
 from chemlearn.learning.checkpoints import save_network
-from chemlearn.learning.evaluation import Data, error_share
+from chemlearn.learning.evaluation import Data, check_data, error_share
 from chemlearn.learning.layered import LayeredNetwork
 from chemlearn.learning.lesson import Backend, Lesson, check_backend, lesson
 from chemlearn.learning.records import Record, load_record, save_record, settings_of
 from chemlearn.learning.rules import Hebbian, Rule
+from chemlearn.learning.schedules import Schedule, rule_at
 from chemlearn.learning.substrate import Params, check_nudge
 
 __all__ = ["Progress", "Training", "TrainingInterrupted", "train"]
+
+_BEST = "best."  # before the names of the parameters of the best epoch in a checkpoint
 
 
 class Progress(NamedTuple):
@@ -62,12 +65,29 @@ class Training:
         in ``attrs``.
     record : Record
         Settings and seed.
+    best : Params or None
+        After the epoch of least holdout error, the first of several; None if nothing was held out or no epoch
+        is done.
     """
 
     network: LayeredNetwork
     params: Params
     curves: xr.Dataset
     record: Record
+    best: Params | None
+
+    def at_best(self) -> Training:
+        """The training as it stood after the epoch of least holdout error.
+
+        Raises
+        ------
+        ValueError
+            If nothing was held out or no epoch is done.
+        """
+        least = _least(self.curves.holdout_error.values)
+        if self.best is None or least is None:
+            raise ValueError("the best epoch is known by held-out examples, got none or no whole epoch")
+        return replace(self, params=self.best, curves=self.curves.isel(epoch=slice(least + 1)))
 
     def save(self, path: str | Path) -> None:
         """Write the network with settings, seed, checksum of the data and its last errors.
@@ -97,7 +117,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 def train(
     network: LayeredNetwork,
-    rule: Rule,
+    rule: Rule | Schedule,
     data: Data,
     *,
     epochs: int,
@@ -105,6 +125,7 @@ def train(
     batch: int = 20,
     nudge: float = 0.5,
     shuffle: bool = False,
+    from_zero: bool = False,
     stop: int | None = None,
     on_epoch: Callable[[Progress], None] | None = None,
     checkpoint: str | Path | None = None,
@@ -121,7 +142,8 @@ def train(
     Parameters
     ----------
     network : LayeredNetwork
-    rule : Rule
+    rule : Rule or Schedule
+        One rule for all epochs, or a schedule such as :class:`chemlearn.learning.schedules.Annealed`.
     data : Data
     epochs : int
         In all, those before a resume included.
@@ -133,8 +155,12 @@ def train(
         β at its largest, positive; of either sign, except for :class:`Hebbian`, which needs a positive one.
     shuffle : bool
         A new order of the examples in each epoch; by default that of the data, as in equilibrium propagation.
+    from_zero : bool
+        Every free phase begins at 0, as a prediction does; by default where the example was left, as
+        published.
     stop : int, optional
-        Stop when the holdout error has not fallen below its least for so many epochs.
+        Stop when the holdout error has not fallen below its least for so many epochs. What is handed back is
+        the last state, as without; :meth:`Training.at_best` is that of the least.
     on_epoch : callable, optional
         Called with :class:`Progress` after each epoch.
     checkpoint : path, optional
@@ -160,25 +186,29 @@ def train(
     TrainingInterrupted
         On Ctrl-C, with a checkpoint.
     """
-    _check(network, data, epochs, batch, nudge, stop, workers)
+    _check(network, data, nudge, epochs=epochs, batch=batch, stop=stop, workers=workers)
     check_backend(backend)
-    settings = settings_of(network, rule, data, batch=batch, nudge=nudge, shuffle=shuffle, backend=backend)
+    how: dict[str, Any] = {"rule": rule, "batch": batch, "nudge": nudge, "shuffle": shuffle}
+    how |= {name: getattr(network, name) for name in ("free_steps", "nudged_steps")}
+    settings = settings_of(network, data=data, **how, from_zero=from_zero, backend=backend)
     path = None if checkpoint is None else Path(checkpoint)
     record, course = _begin(network, data, Record(settings, seed), path, resume, epochs)
     keeper = _Keeper(path, record, course, every)
     threads = workers or os.cpu_count() or 1
-    with lesson(network, rule, backend, threads) as teach, _interrupts(path is not None) as interrupted:
-        term = _Term(network, rule, data, course, record.root, batch, nudge, shuffle, teach)
+    with _interrupts(path is not None) as interrupted:
         while len(course.train) < epochs and not _settled(course.holdout, stop):
-            for _ in term.minibatches():
-                if interrupted():
-                    keeper.keep()
-                    raise TrainingInterrupted(course.result(network, record))
-                keeper.keep_if_due()
-            term.close()
+            now = rule_at(rule, len(course.train) + 1)
+            with lesson(network, now, backend, threads) as teach:
+                term = _Term(network, now, data, course, record.root, batch, nudge, shuffle, teach)
+                for _ in term.minibatches():
+                    if interrupted():
+                        keeper.keep()
+                        raise TrainingInterrupted(course.result(network, record))
+                    keeper.keep_if_due()
+                term.close()
             if on_epoch is not None:
-                errors = course.train[-1], course.holdout[-1]
-                on_epoch(Progress(len(course.train), epochs, *errors, course.params))
+                last = course.train[-1], course.holdout[-1]
+                on_epoch(Progress(len(course.train), epochs, *last, course.params))
     keeper.keep()
     return course.result(network, record)
 
@@ -189,39 +219,34 @@ class _Course:
 
     params: Params
     stored: list[Array]
+    best: Params | None = None
     minibatch: int = 0
     wrong: int = 0
     train: list[float] = field(default_factory=list)
     holdout: list[float] = field(default_factory=list)
 
     def result(self, network: LayeredNetwork, record: Record) -> Training:
-        percent = {"units": "1"}
         curves = xr.Dataset(
             {
-                "train_error": (
-                    "epoch",
-                    np.array(self.train, float),
-                    {**percent, "long_name": "share of wrong predictions just before learning"},
-                ),
-                "holdout_error": (
-                    "epoch",
-                    np.array(self.holdout, float),
-                    {**percent, "long_name": "share of wrong predictions on held-out examples"},
-                ),
+                "train_error": _curve(self.train, "share of wrong predictions just before learning"),
+                "holdout_error": _curve(self.holdout, "share of wrong predictions on held-out examples"),
             },
             {"epoch": np.arange(1, len(self.train) + 1)},
             record.attrs,
         )
-        return Training(network, self.params, curves, record)
+        return Training(network, self.params, curves, record, self.best)
 
     def counts(self) -> dict[str, Any]:
         """All but the arrays."""
-        return {
-            "minibatch": self.minibatch,
-            "wrong": self.wrong,
-            "train": self.train,
-            "holdout": self.holdout,
-        }
+        return {name: getattr(self, name) for name in ("minibatch", "wrong", "train", "holdout")}
+
+    def kept(self) -> Params:
+        """The parameters, and those of the best epoch, as one set of arrays."""
+        return self.params | {f"{_BEST}{name}": values for name, values in (self.best or {}).items()}
+
+
+def _curve(errors: list[float], words: str) -> tuple[str, np.ndarray, dict[str, str]]:
+    return "epoch", np.array(errors, float), {"units": "1", "long_name": words}
 
 
 @dataclass(frozen=True)
@@ -241,7 +266,7 @@ class _Keeper:
     def keep(self) -> None:
         if self.path is not None:
             course = self.course
-            save_record(self.path, self.record, course.counts(), course.params, course.stored)
+            save_record(self.path, self.record, course.counts(), course.kept(), course.stored)
             self.last[0] = monotonic()
 
 
@@ -263,32 +288,37 @@ class _Term:
         """Learn from the minibatches of this epoch that are left, stopping after each."""
         course, count = self.course, len(self.data.train.labels)
         rng = _stream(self.seed, len(course.train) + 1)
-        order = rng.permutation(count) if self.shuffle else np.arange(count)
+        order = xp.asarray(rng.permutation(count)) if self.shuffle else None
         signs = rng.choice([-1, 1], size=-(-count // self.batch))
         if isinstance(self.rule, Hebbian):
             signs = abs(signs)
         while course.minibatch < len(signs):
             first = course.minibatch * self.batch
-            self._learn(xp.asarray(order[first : first + self.batch]), self.nudge * signs[course.minibatch])
+            part = slice(first, first + self.batch)
+            self._learn(part if order is None else order[part], self.nudge * signs[course.minibatch])
             course.minibatch += 1
             yield
 
-    def _learn(self, rows: Array, nudge: float) -> None:
+    def _learn(self, rows: Array | slice, nudge: float) -> None:
+        """One minibatch; rows that follow each other are not copied."""
         course = self.course
         images, labels = self.data.train.images[rows], self.data.train.labels[rows]
-        target = xp.eye(self.network.sizes[-1], dtype=float_type(self.network.dtype))[labels]
-        start = (images, *(layer[rows] for layer in course.stored))
-        state = self.teach(course.params, images, target, float(nudge), start)
-        for layer, values in zip(course.stored, state[1:], strict=True):
+        number, sizes = float_type(self.network.dtype), self.network.sizes[1:]
+        left = [layer[rows] for layer in course.stored] or [xp.zeros((len(labels), n), number) for n in sizes]
+        target = xp.eye(sizes[-1], dtype=number)[labels]
+        state = self.teach(course.params, images, target, float(nudge), (images, *left))
+        for layer, values in zip(course.stored, state[1:], strict=False):  # none are stored from zero
             layer[rows] = values
         course.wrong += int(xp.sum(xp.argmax(self.network.output(state), axis=1) != labels))
 
     def close(self) -> None:
         """End the epoch: its errors are known."""
         course = self.course
-        holdout = error_share(self.network, course.params, self.data.holdout)
+        holdout = error_share(self.network, course.params, self.data.holdout, self.teach.free)
         course.train.append(course.wrong / len(self.data.train.labels))
         course.holdout.append(holdout)
+        if _least(course.holdout) == len(course.holdout) - 1:
+            course.best = {name: values.copy() for name, values in course.params.items()}
         course.minibatch = course.wrong = 0
 
 
@@ -302,16 +332,19 @@ def _begin(
 ) -> tuple[Record, _Course]:
     """Where training begins: at the beginning, which is written, or at the checkpoint."""
     if resume:
-        record, counts, params, stored = load_record(path, asked)
+        record, counts, kept, stored = load_record(path, asked)
         if len(counts["train"]) > epochs:
             raise ValueError(
                 f"{path}: {len(counts['train'])} epochs are done and {epochs} asked for; "
                 "ask for as many or more"
             )
-        return record, _Course(params, stored, **counts)
+        params = {name: values for name, values in kept.items() if not name.startswith(_BEST)}
+        best = {name: kept[f"{_BEST}{name}"] for name in params if f"{_BEST}{name}" in kept}
+        return record, _Course(params, stored, best or None, **counts)
     record = asked.with_seed()
     number, count = float_type(network.dtype), len(data.train.labels)
-    stored = [xp.zeros((count, size), number) for size in network.sizes[1:]]
+    layers = () if asked.settings["from_zero"] else network.sizes[1:]
+    stored = [xp.zeros((count, size), number) for size in layers]
     course = _Course(network.init(_stream(record.root, 0)), stored)
     if path is not None:
         record.require_room(path)
@@ -319,9 +352,15 @@ def _begin(
     return record, course
 
 
+def _least(errors: Sequence[float] | np.ndarray) -> int | None:
+    """The place of the least error, the first of several; None if no error is known."""
+    return int(np.argmin(errors)) if len(errors) and not np.isnan(errors).any() else None
+
+
 def _settled(errors: list[float], stop: int | None) -> bool:
     """Whether the least error is so many epochs ago."""
-    return stop is not None and bool(errors) and len(errors) - 1 - int(np.argmin(errors)) >= stop
+    least = _least(errors)
+    return stop is not None and least is not None and len(errors) - 1 - least >= stop
 
 
 @contextmanager
@@ -346,35 +385,13 @@ def _interrupts(active: bool) -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _check(
-    network: LayeredNetwork,
-    data: Data,
-    epochs: int,
-    batch: int,
-    nudge: float,
-    stop: int | None,
-    workers: int | None,
-) -> None:
+def _check(network: LayeredNetwork, data: Data, nudge: float, **counts: int | None) -> None:
     """Refuse settings that make no sense and data that do not fit."""
-    counts = {"epochs": epochs, "batch": batch, "stop": stop, "workers": workers}
     for name, value in counts.items():
         if value is not None and (int(value) != value or value < 1):
             raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
     check_nudge(nudge)
     check_positive(nudge=nudge)
-    if stop is not None and not len(data.holdout.labels):
+    if counts["stop"] is not None and not len(data.holdout.labels):
         raise ValueError("stopping early needs held-out examples, got none; hold some out or leave out stop")
-    for name, part in {"train": data.train, "holdout": data.holdout}.items():
-        count, inputs, outputs = len(part.labels), network.sizes[0], network.sizes[-1]
-        if part.images.shape != (count, inputs):
-            raise ValueError(
-                f"the {name} images must have shape {(count, inputs)}, one row for each label, got "
-                f"{part.images.shape}; choose other sizes of the network"
-            )
-        if count and not 0 <= int(part.labels.min()) <= int(part.labels.max()) < outputs:
-            raise ValueError(
-                f"the {name} labels must be 0 to {outputs - 1}, one for each output, got "
-                f"{int(part.labels.min())} to {int(part.labels.max())}"
-            )
-    if not len(data.train.labels):
-        raise ValueError("there must be examples to learn from, got none")
+    check_data(network, data)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,10 +15,9 @@ from chemlearn.learning.compiled.relaxation import relax
 from chemlearn.learning.compiled.thresholds import Instants, instants
 from chemlearn.learning.compiled.weights import update
 from chemlearn.learning.correlations import MARGIN as LOOSER
-from chemlearn.learning.correlations import Correlations
-from chemlearn.learning.layered import FREE_STEPS, NUDGED_STEPS, LayeredNetwork, State, halved, ramp_of
+from chemlearn.learning.layered import LayeredNetwork, State, halved, ramp_of
 from chemlearn.learning.rules import MARGIN, Rule, Temporal, learn, per_group
-from chemlearn.learning.substrate import Params, Ramp, RampGroup, Stack
+from chemlearn.learning.substrate import Params
 
 __all__ = ["CompiledLesson"]
 
@@ -41,7 +40,7 @@ class CompiledLesson:
     network: LayeredNetwork
     rule: Rule
     workers: int
-    _courses: dict[int, tuple[Array, ...]] = field(default_factory=dict)
+    _courses: dict[tuple[int, int], tuple[Array, ...]] = field(default_factory=dict)
     _instants: dict[tuple[str, int], Instants] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -55,62 +54,79 @@ class CompiledLesson:
             self._team.shutdown()
 
     def __call__(self, params: Params, x: Array, target: Array, nudge: float, start: State) -> State:
-        """Relax, swing and learn, in place; the free state."""
+        """Relax, swing and learn, in place; the free state, valid until the next call."""
         x = np.ascontiguousarray(x, self._number)
-        target = np.ascontiguousarray(target, self._number)
-        free, ramp = self._swing(params, x, target, nudge, start)
+        nudges = (nudge * np.arange(1, KNOTS) / (KNOTS - 1)).astype(self._number)
+        steps = self.network.free_steps, self.network.nudged_steps
+        courses, moving = self._relaxed(params, x, target, nudges, steps, start)
+        some = np.flatnonzero(moving)
+        layers = [x[None, some], *(course[:KNOTS, some] for course in courses)]
         if isinstance(self.rule, Temporal) and not self.rule.map(KNOTS).area:
-            for name, group in ramp.items():
-                self._learn(params[name], name, group, nudge, len(x))
+            one = np.ones((1, len(some), 1), self._number)
+            for layer, (pre, post) in enumerate(pairwise(layers), start=1):
+                self._learn(params[f"W{layer}"], f"W{layer}", pre, post, nudge, len(x))
+                # A bias is the weight from a unit that is held at 1.
+                self._learn(params[f"b{layer}"][None], f"b{layer}", one, post, nudge, len(x))
         else:
-            learn(params, self.rule, ramp, nudge)
-        return free
+            rest = (x, *(course[0] for course in courses))
+            learn(params, self.rule, ramp_of(layers, rest), nudge)
+        return (x, *(course[-1] for course in courses))
 
-    def _swing(
-        self, params: Params, x: Array, target: Array, nudge: float, start: State
-    ) -> tuple[State, Ramp]:
-        """As :meth:`LayeredNetwork.swing`."""
-        if len(x) not in self._courses:
+    def free(self, params: Params, x: Array) -> State:
+        """The free state from 0."""
+        x = np.ascontiguousarray(x, self._number)
+        aims, none = np.zeros((len(x), self.network.sizes[-1])), np.empty(0, self._number)
+        start = (x, *(np.zeros(1, self._number) for _ in self.network.sizes[1:]))
+        courses, _moving = self._relaxed(params, x, aims, none, (self.network.free_steps, 0), start)
+        return (x, *(course[0] for course in courses))
+
+    def _relaxed(
+        self, params: Params, x: Array, target: Array, nudges: Array, steps: tuple[int, int], start: State
+    ) -> tuple[tuple[Array, ...], Array]:
+        """Courses of all layers and which examples move, as :func:`relax` says; used again the next time."""
+        shape = len(nudges) + 2, len(x)
+        if shape not in self._courses:
             sizes = self.network.sizes[1:]
-            self._courses[len(x)] = tuple(np.zeros((KNOTS + 1, len(x), size), self._number) for size in sizes)
-        courses, moving = self._courses[len(x)], np.zeros(len(x), bool)
+            self._courses[shape] = tuple(np.zeros((*shape, size), self._number) for size in sizes)
+        courses, moving = self._courses[shape], np.zeros(len(x), bool)
         for course, layer in zip(courses, start[1:], strict=True):
             course[-1] = layer
         half = halved(params, len(courses))
-        nudges = (nudge * np.arange(1, KNOTS) / (KNOTS - 1)).astype(self._number)
         fixed = (
             x,
             (params["W1"], params["b1"]),
             tuple(transposed for _weights, transposed, _bias in half),
             tuple(bias.astype(self._number) for _weights, _transposed, bias in half),
-            target,
+            np.ascontiguousarray(target, self._number),
             nudges,
-            (FREE_STEPS, NUDGED_STEPS),
+            steps,
             courses,
             moving,
         )
         self._share(lambda share: relax(*fixed, *self._rooms[share[0]], share))
-        some = np.flatnonzero(moving)
-        rest = (x, *(course[0] for course in courses))
-        ramp = ramp_of([x[None, some], *(course[:KNOTS, some] for course in courses)], rest)
-        return (x, *(course[-1] for course in courses)), ramp
+        return courses, moving
 
-    def _learn(self, params: Array, name: str, group: RampGroup, nudge: float, batch: int) -> None:
-        """The temporal rule on one group of parameters."""
+    def _learn(self, params: Array, name: str, pre: Array, post: Array, nudge: float, batch: int) -> None:
+        """The temporal rule on the weights (n_pre, n_post) between two layers, from their courses."""
         assert isinstance(self.rule, Temporal)
-        with _as_weights(params, group) as (weights, pre, post, count):
-            response = self.rule.map(KNOTS)
-            if not (post.shape[1] and response.tiers):
-                return
-            theta = per_group(self.rule.thresholds, name, "threshold") * count
-            if (name, count) not in self._instants:
-                self._instants[name, count] = instants(response, KNOTS - 1, theta, self._number)
-            at = self._instants[name, count]
-            least = theta * (1 - MARGIN) * (1 - LOOSER) / response.reach
-            factor = per_group(self.rule.rates, name, "rate") * float(self.rule.gain or 0) / nudge / count
-            number = self._number.type
-            fixed = (0,) * (KNOTS - 1), weights, pre, post, number(least), number(factor), at
-            self._share(lambda share: update(*fixed, share))
+        response = self.rule.map(KNOTS)
+        if not (post.shape[1] and response.tiers):
+            return
+        theta = per_group(self.rule.thresholds, name, "threshold") * batch
+        if (name, batch) not in self._instants:
+            self._instants[name, batch] = instants(response, KNOTS - 1, theta, self._number)
+        least = theta * (1 - MARGIN) * (1 - LOOSER) / response.reach
+        factor = per_group(self.rule.rates, name, "rate") * float(self.rule.gain or 0) / nudge / batch
+        # The longer layer is that of the columns where both move: loops run along columns.
+        turned = len(pre) > 1 and params.shape[0] > params.shape[1]
+        if turned:
+            pre, post = post, pre
+        weights = np.ascontiguousarray(params.T) if turned else params
+        number = self._number.type
+        fixed = (0,) * (KNOTS - 1), weights, pre, post, number(least), number(factor)
+        self._share(lambda share: update(*fixed, self._instants[name, batch], share))
+        if turned:
+            params[...] = weights.T
 
     def _share(self, do: Callable[[Share], None]) -> None:
         """Do all shares of some work, one in this thread."""
@@ -123,22 +139,3 @@ class CompiledLesson:
 
     def _layers(self, rows: int) -> tuple[Array, ...]:
         return tuple(np.zeros((rows, size), self._number) for size in self.network.sizes[1:])
-
-
-@contextmanager
-def _as_weights(params: Array, group: RampGroup) -> Iterator[tuple[Array, Array, Array, int]]:
-    """Parameters as weights (n_pre, n_post) with the courses that they join, and over how many these sum.
-
-    The longer side becomes that of the columns where both move; biases join one unit that is held at 1.
-    """
-    if isinstance(group, Stack):
-        one = np.ones((1, 1, 1), group.dtype)
-        yield params[None], one, np.ascontiguousarray(group.values[:, None]), 1
-        return
-    assert isinstance(group, Correlations)
-    if len(group.pre) > 1 and group.shape[0] > group.shape[1]:
-        weights = np.ascontiguousarray(params.T)
-        yield weights, group.post, group.pre, group.batch
-        params[...] = weights.T
-        return
-    yield params, group.pre, group.post, group.batch
