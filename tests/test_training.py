@@ -380,6 +380,12 @@ def test_a_saved_network_does_as_training_said(tmp_path: Path) -> None:
         training.save(tmp_path / "file" / "network.npz")
 
 
+def test_a_saved_network_keeps_its_steps(tmp_path: Path) -> None:
+    network = LayeredNetwork((49, 12, 3), "float32", free_steps=7, nudged_steps=3)
+    quick(epochs=1, network=network).save(tmp_path / "network.npz")
+    assert load_network(tmp_path / "network.npz").network == network
+
+
 @pytest.mark.parametrize(
     ("how", "message"),
     [

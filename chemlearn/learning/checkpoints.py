@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -59,8 +60,7 @@ def save_network(path: str | Path, network: LayeredNetwork, params: Params, **pr
     DataError
         If the file cannot be written.
     """
-    header = {"sizes": network.sizes, "dtype": network.dtype, "provenance": provenance}
-    write_arrays(path, "network", header, params)
+    write_arrays(path, "network", {**asdict(network), "provenance": provenance}, params)
 
 
 def load_network(path: str | Path) -> SavedNetwork:
@@ -72,7 +72,9 @@ def load_network(path: str | Path) -> SavedNetwork:
         If the file is not there, damaged or something else.
     """
     header, params = read_arrays(path, "network")
-    network = LayeredNetwork(tuple(header["sizes"]), header["dtype"])
+    # Files from before a network had steps hold none: theirs are the defaults.
+    known = {part.name: header[part.name] for part in fields(LayeredNetwork) if part.name in header}
+    network = LayeredNetwork(**known)
     return SavedNetwork(
         network, params, header["provenance"] | {"chemlearn_version": header["chemlearn_version"]}
     )
