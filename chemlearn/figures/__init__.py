@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chemlearn.figures.figure8 import fig8
     from chemlearn.figures.figure9 import fig9
     from chemlearn.figures.figure_ladders import ladders
+    from chemlearn.figures.figure_one_network import one_network
     from chemlearn.figures.figure_pareto import pareto
     from chemlearn.figures.figure_stern1 import stern1
     from chemlearn.figures.figure_stern2 import stern2
@@ -49,6 +50,11 @@ FIGURES = {
     "ladders": Entry("ladders", "figure_ladders", "offset and molecular noise of ladders of N molecules"),
     "pareto": Entry(
         "pareto", "figure_pareto", "the least offset at each dissipation, over all rates of the ladder"
+    ),
+    "one-network": Entry(
+        "one_network",
+        "figure_one_network",
+        "a network of resistors that learns by a sawtooth, without a second copy",
     ),
     "stern-1": Entry(
         "stern1", "figure_stern1", "resistors that learn in discrete steps while capacitors slow the voltages"
@@ -82,6 +88,7 @@ __all__ = [
     "fig8",
     "fig9",
     "ladders",
+    "one_network",
     "pareto",
     "stern1",
     "stern2",

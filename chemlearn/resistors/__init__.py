@@ -6,11 +6,15 @@ from chemlearn.resistors.files import load_network, published_network, save_netw
 from chemlearn.resistors.generate import disordered_network
 from chemlearn.resistors.network import ResistorNetwork
 from chemlearn.resistors.substrate import ResistorSubstrate
+from chemlearn.resistors.swings import Swing
 from chemlearn.resistors.tasks import Task, allosteric, regression
+from chemlearn.resistors.temporal import Protocol, train_temporal
 
 __all__ = [
+    "Protocol",
     "ResistorNetwork",
     "ResistorSubstrate",
+    "Swing",
     "Task",
     "allosteric",
     "coupled_learning",
@@ -21,4 +25,5 @@ __all__ = [
     "published_network",
     "regression",
     "save_network",
+    "train_temporal",
 ]
