@@ -15,7 +15,17 @@ from typing import Any, NamedTuple, Protocol
 
 from chemlearn.learning.arrays import Array, xp
 
-__all__ = ["Block", "Params", "Ramp", "RampGroup", "Stack", "Substrate", "as_ramp", "check_nudge"]
+__all__ = [
+    "Block",
+    "Params",
+    "Ramp",
+    "RampGroup",
+    "Stack",
+    "Substrate",
+    "as_ramp",
+    "blocks_of",
+    "check_nudge",
+]
 
 Params = dict[str, Array]
 """Parameters, signals or updates by the name of their group."""
@@ -123,14 +133,18 @@ class Stack:
 
     def blocks(self, least: float, with_start: bool) -> Iterator[Block]:
         """As :meth:`RampGroup.blocks`."""
-        flat = self.values.reshape(self.knots, -1)
-        width = max(1, BLOCK // self.knots)
-        for first in range(0, flat.shape[1], width):
-            part = flat[:, first : first + width]
-            steps = part[1:] - part[:-1]
-            places = xp.flatnonzero(xp.abs(steps).max(axis=0) >= least)
-            start = part[0, places] if with_start else None
-            yield Block(places + first, steps[:, places], start)
+        return blocks_of(self.values, self.values[0], least, with_start)
+
+
+def blocks_of(course: Array, start: Array, least: float, with_start: bool) -> Iterator[Block]:
+    """Blocks of a group from how its signals go, (n_knots, ...), up to a constant, and their start, (...)."""
+    flat, begin = course.reshape(len(course), -1), start.reshape(-1)
+    width = max(1, BLOCK // len(course))
+    for first in range(0, flat.shape[1], width):
+        part = flat[:, first : first + width]
+        steps = part[1:] - part[:-1]
+        places = xp.flatnonzero(xp.abs(steps).max(axis=0) >= least)
+        yield Block(places + first, steps[:, places], begin[places + first] if with_start else None)
 
 
 def _combine(values: Array, weights: Array) -> Array:

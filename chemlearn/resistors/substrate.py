@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from chemlearn.learning.arrays import Array, xp
-from chemlearn.learning.substrate import BLOCK, Block, Params, RampGroup, check_nudge
+from chemlearn.learning.substrate import Block, Params, RampGroup, blocks_of, check_nudge
 from chemlearn.resistors.network import ResistorNetwork, check_conductances
 from chemlearn.resistors.solve import Response, power, response
 from chemlearn.resistors.tasks import Task, check_tasks
@@ -56,13 +56,7 @@ class Moves:
 
     def blocks(self, least: float, with_start: bool) -> Iterator[Block]:
         """As :meth:`chemlearn.learning.substrate.RampGroup.blocks`."""
-        flat, start = self.moves.reshape(self.knots, -1), self.start.reshape(-1)
-        width = max(1, BLOCK // self.knots)
-        for first in range(0, flat.shape[1], width):
-            part = flat[:, first : first + width]
-            steps = part[1:] - part[:-1]
-            places = xp.flatnonzero(xp.abs(steps).max(axis=0) >= least) + first
-            yield Block(places, steps[:, places - first], start[places] if with_start else None)
+        return blocks_of(self.moves, self.start, least, with_start)
 
 
 @dataclass(frozen=True, eq=False)
