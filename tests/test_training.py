@@ -20,7 +20,7 @@ import pytest
 from chemlearn.data import Digits, load_mnist
 from chemlearn.errors import DataError
 from chemlearn.learning import training as module
-from chemlearn.learning.checkpoints import load_network, read_arrays
+from chemlearn.learning.checkpoints import load_network, read_arrays, write_arrays
 from chemlearn.learning.compiled.lesson import CompiledLesson
 from chemlearn.learning.evaluation import error_share
 from chemlearn.learning.layered import LayeredNetwork
@@ -153,9 +153,43 @@ def test_from_zero_an_error_is_that_of_a_prediction(backend: str, tmp_path: Path
     # One minibatch is an epoch: its errors are those of the network of the epoch before.
     assert list(found.curves.train_error[1:]) == expected[1:]
     assert len(set(expected)) > 3
-    assert not [name for name in read_arrays(path, "checkpoint")[1] if name.startswith("stored")]
+    assert not [name for name in read_arrays(path, "checkpoint")[1] if name.startswith(("stored", "held"))]
     left = quick(**how | {"from_zero": False})
     assert any((left.params[name] != values).any() for name, values in found.params.items())
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_held_out_examples_go_on_from_where_they_were_left(backend: str) -> None:
+    """Each epoch's free phase of a held-out example begins at the end of the last one's, or at 0."""
+    held = digits().holdout
+    network = LayeredNetwork((49, 12, 3), free_steps=2)  # too few to come to rest: where it begins matters
+    state, expected = None, []
+
+    def follow(progress: Progress) -> None:
+        nonlocal state
+        state = network.equilibrium(progress.params, held.images, start=state)
+        anew = network.equilibrium(progress.params, held.images)
+        wrong = [np.mean(np.argmax(found[-1], axis=1) != held.labels) for found in (anew, state)]
+        expected.append(tuple(map(float, wrong)))
+        assert (progress.holdout_error, progress.holdout_error_stored) == expected[-1]
+
+    found = quick(network=network, epochs=6, backend=backend, on_epoch=follow).curves
+    pairs = list(zip(found.holdout_error.values, found.holdout_error_stored.values, strict=True))
+    assert pairs == expected
+    assert pairs[0][0] == pairs[0][1]  # all are at 0 before the first
+    assert any(anew != stored for anew, stored in pairs)
+    zero = quick(network=network, epochs=6, backend=backend, from_zero=True).curves
+    assert zero.holdout_error_stored.values.tolist() == zero.holdout_error.values.tolist()
+
+
+def test_an_older_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.npz"
+    quick(epochs=1, checkpoint=path)
+    header, arrays = read_arrays(path, "checkpoint")
+    header = {name: value for name, value in header.items() if name not in ("kind", "layout")}
+    write_arrays(path, "checkpoint", header, arrays)
+    with pytest.raises(DataError, match="was written by chemlearn .* cannot be resumed by this one"):
+        quick(checkpoint=path, resume=True)
 
 
 def test_from_zero_goes_on_to_the_bit(tmp_path: Path) -> None:

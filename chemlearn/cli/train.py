@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from chemlearn.learning.training import Progress, Training
 
 RULES = "temporal", "contrastive", "hebbian"
+ERRORS = "train_error", "holdout_error", "holdout_error_stored"
 RESOLUTION = 200
 """Dots per inch of the PNG."""
 
@@ -291,8 +292,10 @@ def _finish(training: Training, folder: Path, best: bool, digits: MNIST | None =
         rows.append(("network", f"of epoch {kept.curves.sizes['epoch']}"))
     if curves.sizes["epoch"]:
         files += [save(curves, folder / "curves.nc"), _picture(curves, folder / "curves.png")]
-        last = {name: float(kept.curves[f"{name}_error"][-1]) for name in ("train", "holdout")}
-        rows += [(f"{name} error", f"{share:.2%}") for name, share in last.items() if not isnan(share)]
+        train, anew, stored = (float(kept.curves[name][-1]) for name in ERRORS)
+        rows.append(("train error", f"{train:.2%}"))
+        if not isnan(anew):
+            rows.append(("holdout error", f"{anew:.2%} ({stored:.2%} from where each digit was left)"))
     if digits is not None and digits.test is not None:
         share = error_share(kept.network, kept.params, digits.test)
         rows.append(("test error", f"{share:.2%} of {len(digits.test.labels)}"))
@@ -316,13 +319,14 @@ def drawing(curves: xr.Dataset) -> Figure:
     import numpy as np
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    from chemlearn.figures.shared import BLUE, ORANGE, panels, style
+    from chemlearn.figures.shared import BLUE, ORANGE, SKY, panels, style
 
     with style():
         figure, axes = panels(1, 1, (4.4, 3.0))
         ax = axes[0, 0]
         lines = (
-            ("holdout_error", "held out", ORANGE, "-", "o"),
+            ("holdout_error", "held out, asked from zero", ORANGE, "-", "o"),
+            ("holdout_error_stored", "held out, from where it was left", SKY, "-", "^"),
             ("train_error", "training, before each update", BLUE, "--", "s"),
         )
         for name, label, colour, dash, marker in lines:
@@ -330,7 +334,7 @@ def drawing(curves: xr.Dataset) -> Figure:
                 ax.plot(
                     curves.epoch, 100 * curves[name], color=colour, ls=dash, marker=marker, ms=3, label=label
                 )
-        _scale(ax, 100 * np.concatenate([curves.train_error, curves.holdout_error]))
+        _scale(ax, 100 * np.concatenate([curves[name] for name, *_look in lines]))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set(xlabel="epoch", ylabel="wrong predictions (%)")

@@ -72,16 +72,18 @@ def _percent_axis(ax: Axes, least: float, zeros: bool) -> None:
 
 
 def draw_curves(ax: Axes, data: xr.Dataset) -> None:
-    """Train and holdout error of every network, and their means."""
+    """Train and holdout error of every network, and their means; also of free phases that begin at 0."""
     learned = data.isel(run=np.flatnonzero(data.rule == "temporal"))
     lines = (
-        ("holdout_error", "held out", ORANGE, "-"),
+        ("holdout_error_stored", "held out", ORANGE, "-"),
         ("train_error", "training, before each update", BLUE, "--"),
     )
     for name, label, colour, dash in lines:
         percent = 100 * learned[name]
         ax.plot(data.epoch, percent.T, color=colour, lw=0.6, alpha=0.5)
         ax.plot(data.epoch, percent.mean("run"), dash, color=colour, lw=1.8, label=f"{label}, mean")
+    anew = 100 * learned.holdout_error.mean("run")
+    ax.plot(data.epoch, anew, ":", color=BLACK, lw=1.2, label="held out, each phase from zero, mean")
     positive = learned.train_error.values[learned.train_error.values > 0]
     least = 10 ** np.floor(np.log10(100 * positive.min()))
     _percent_axis(ax, least, bool((learned.train_error == 0).any()))
@@ -97,7 +99,7 @@ def draw_controls(ax: Axes, data: xr.Dataset) -> None:
         "symmetric": ("equal swings: not one weight changes", BLACK, "-", "o"),
     }
     for rule, (label, colour, dash, mark) in looks.items():
-        percent = 100 * data.holdout_error.isel(run=np.flatnonzero(data.rule == rule)).mean("run")
+        percent = 100 * data.holdout_error_stored.isel(run=np.flatnonzero(data.rule == rule)).mean("run")
         shown = percent.dropna("epoch")
         ax.plot(shown.epoch, shown, dash, marker=mark, color=colour, label=label)
     _percent_axis(ax, 1, zeros=False)

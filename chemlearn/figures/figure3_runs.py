@@ -141,21 +141,23 @@ def _looked(params: Params, rule: Temporal, digits: MNIST, count: int) -> np.nda
 def _curves(runs: list[_Run]) -> xr.Dataset:
     """Errors by epoch of every run, nan after its end, and how far it moved any parameter."""
     longest = max(run.training.curves.sizes["epoch"] for run in runs)
-    errors = {
-        name: [_padded(run.training.curves[f"{name}_error"].values, longest) for run in runs]
-        for name in ("train", "holdout")
+    words = {
+        "train_error": "share of wrong predictions just before learning",
+        "holdout_error": "share of wrong predictions, held-out",
+        "holdout_error_stored": "share of wrong predictions, held-out, from where each was left",
     }
     over = ("run", "epoch")
     changed = [
         max(float(np.abs(run.training.params[name] - old).max()) for name, old in run.begun.items())
         for run in runs
     ]
+    errors = {
+        name: column(over, [_padded(run.training.curves[name].values, longest) for run in runs], "1", about)
+        for name, about in words.items()
+    }
     return xr.Dataset(
-        {
-            "train_error": column(
-                over, errors["train"], "1", "share of wrong predictions just before learning"
-            ),
-            "holdout_error": column(over, errors["holdout"], "1", "share of wrong predictions, held-out"),
+        errors
+        | {
             "largest_change": column("run", changed, "1", "largest change of any weight or bias"),
         },
         {

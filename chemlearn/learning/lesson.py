@@ -27,8 +27,8 @@ class Lesson(Protocol):
     def __call__(self, params: Params, x: Array, target: Array, nudge: float, start: State) -> State:
         """The free state, to start from the next time; valid until the next call."""
 
-    def free(self, params: Params, x: Array) -> State:
-        """The free state from 0, to predict with."""
+    def free(self, params: Params, x: Array, *starts: State) -> list[State]:
+        """The free states from 0, to predict with, and from each of the starts."""
 
 
 def check_backend(backend: str) -> None:
@@ -67,5 +67,5 @@ class _ByArrays:
         learn(params, self.rule, ramp, nudge)
         return state
 
-    def free(self, params: Params, x: Array) -> State:
-        return self.network.equilibrium(params, x)
+    def free(self, params: Params, x: Array, *starts: State) -> list[State]:
+        return [self.network.equilibrium(params, x, start=start) for start in (None, *starts)]

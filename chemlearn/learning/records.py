@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib.metadata import version
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from chemlearn.errors import DataError
 from chemlearn.learning.arrays import Array
 from chemlearn.learning.checkpoints import read_arrays, write_arrays
 from chemlearn.learning.layered import LayeredNetwork
-from chemlearn.learning.substrate import Params
 
 if TYPE_CHECKING:
     from chemlearn.learning.evaluation import Data
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Record", "load_record", "save_record", "settings_of"]
 
+_LAYOUT = 2  # of a checkpoint; since 2 the states of held-out examples are part of it
 _WIDTH = 60  # characters of a value that a message shows
 
 
@@ -98,41 +97,33 @@ def settings_of(network: LayeredNetwork, rule: Rule, data: Data, **how: Any) -> 
     return json.loads(json.dumps(_described(found)))
 
 
-def save_record(
-    path: Path, record: Record, counts: Mapping[str, Any], params: Params, stored: list[Array]
-) -> None:
+def save_record(path: Path, record: Record, counts: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
     """Write a checkpoint."""
-    arrays = {f"params.{name}": values for name, values in params.items()}
-    arrays |= {f"stored.{place}": values for place, values in enumerate(stored)}
-    write_arrays(path, "checkpoint", {**record.provenance, "counts": dict(counts)}, arrays)
+    header = {**record.provenance, "counts": dict(counts), "layout": _LAYOUT}
+    write_arrays(path, "checkpoint", header, arrays)
 
 
-def load_record(
-    path: Path | None, asked: Record
-) -> tuple[Record, dict[str, Any], dict[str, Array], list[Array]]:
-    """Read a checkpoint of what is asked: its record, counts, parameters and stored states.
+def load_record(path: Path | None, asked: Record) -> tuple[Record, dict[str, Any], dict[str, Array]]:
+    """Read a checkpoint of what is asked: its record, counts and arrays.
 
     Raises
     ------
     ValueError
         If there is no path.
     DataError
-        If the file is not there, is damaged, or is of other settings, data or seed.
+        If the file is not there, is damaged, is an older chemlearn's, or is of other settings, data or seed.
     """
     if path is None:
         raise ValueError("resume needs a checkpoint, got none; name its file")
     header, arrays = read_arrays(path, "checkpoint")
+    if header.get("layout") != _LAYOUT:
+        raise DataError(
+            f"{path}: this checkpoint was written by chemlearn {header['chemlearn_version']} and cannot be "
+            "resumed by this one; go on with that version or begin anew elsewhere"
+        )
     record = Record(header["settings"], header["seed"])
     asked.require_same(path, record)
-    params = {
-        name.removeprefix("params."): values for name, values in arrays.items() if name.startswith("params.")
-    }
-    stored: list[Array] = []
-    for place in count():
-        if f"stored.{place}" not in arrays:
-            break
-        stored.append(arrays[f"stored.{place}"])
-    return record, header["counts"], params, stored
+    return record, header["counts"], arrays
 
 
 def _checksum(data: Data) -> str:

@@ -10,95 +10,24 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
-from typing import Any, NamedTuple
-
-import numpy as np
-import xarray as xr
+from typing import Any
 
 from chemlearn.checks import check_positive
 from chemlearn.learning.arrays import Array, float_type, xp
-from chemlearn.learning.checkpoints import save_network
-from chemlearn.learning.evaluation import Data, check_data, error_share
+from chemlearn.learning.course import Course, Keeper, Progress, Training, begin, least, stream
+from chemlearn.learning.evaluation import Data, check_data, error_shares
 from chemlearn.learning.layered import LayeredNetwork
 from chemlearn.learning.lesson import Backend, Lesson, check_backend, lesson
-from chemlearn.learning.records import Record, load_record, save_record, settings_of
+from chemlearn.learning.records import Record, settings_of
 from chemlearn.learning.rules import Hebbian, Rule
 from chemlearn.learning.schedules import Schedule, rule_at
-from chemlearn.learning.substrate import Params, check_nudge
+from chemlearn.learning.substrate import check_nudge
 
 __all__ = ["Progress", "Training", "TrainingInterrupted", "train"]
-
-_BEST = "best."  # before the names of the parameters of the best epoch in a checkpoint
-
-
-class Progress(NamedTuple):
-    """What is known after an epoch."""
-
-    epoch: int
-    """From 1."""
-    epochs: int
-    """How many are asked for."""
-    train_error: float
-    """Share of examples with a wrong prediction just before they were learned from."""
-    holdout_error: float
-    """Share of held-out examples with a wrong prediction after the epoch; nan without any."""
-    params: Params
-    """As they are now; training goes on in these very arrays, so copy what is to be kept."""
-
-
-@dataclass(frozen=True, eq=False)
-class Training:
-    """A trained network and how it came about.
-
-    Attributes
-    ----------
-    network : LayeredNetwork
-    params : Params
-        After the last epoch, or where training was interrupted.
-    curves : xarray.Dataset
-        ``train_error`` and ``holdout_error`` (shares) over ``epoch``; settings, seed and checksum of the data
-        in ``attrs``.
-    record : Record
-        Settings and seed.
-    best : Params or None
-        After the epoch of least holdout error, the first of several; None if nothing was held out or no epoch
-        is done.
-    """
-
-    network: LayeredNetwork
-    params: Params
-    curves: xr.Dataset
-    record: Record
-    best: Params | None
-
-    def at_best(self) -> Training:
-        """The training as it stood after the epoch of least holdout error.
-
-        Raises
-        ------
-        ValueError
-            If nothing was held out or no epoch is done.
-        """
-        least = _least(self.curves.holdout_error.values)
-        if self.best is None or least is None:
-            raise ValueError("the best epoch is known by held-out examples, got none or no whole epoch")
-        return replace(self, params=self.best, curves=self.curves.isel(epoch=slice(least + 1)))
-
-    def save(self, path: str | Path) -> None:
-        """Write the network with settings, seed, checksum of the data and its last errors.
-
-        Raises
-        ------
-        DataError
-            If the file cannot be written.
-        """
-        last = {name: [float(value) for value in self.curves[name][-1:]] for name in self.curves}
-        save_network(path, self.network, self.params, **self.record.provenance, last=last)
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -192,8 +121,8 @@ def train(
     how |= {name: getattr(network, name) for name in ("free_steps", "nudged_steps")}
     settings = settings_of(network, data=data, **how, from_zero=from_zero, backend=backend)
     path = None if checkpoint is None else Path(checkpoint)
-    record, course = _begin(network, data, Record(settings, seed), path, resume, epochs)
-    keeper = _Keeper(path, record, course, every)
+    record, course = begin(network, data, Record(settings, seed), path, resume, epochs)
+    keeper = Keeper(path, record, course, every)
     threads = workers or os.cpu_count() or 1
     with _interrupts(path is not None) as interrupted:
         while len(course.train) < epochs and not _settled(course.holdout, stop):
@@ -207,67 +136,10 @@ def train(
                     keeper.keep_if_due()
                 term.close()
             if on_epoch is not None:
-                last = course.train[-1], course.holdout[-1]
+                last = course.train[-1], course.holdout[-1], course.holdout_stored[-1]
                 on_epoch(Progress(len(course.train), epochs, *last, course.params))
     keeper.keep()
     return course.result(network, record)
-
-
-@dataclass
-class _Course:
-    """Where training stands; it changes as training goes on."""
-
-    params: Params
-    stored: list[Array]
-    best: Params | None = None
-    minibatch: int = 0
-    wrong: int = 0
-    train: list[float] = field(default_factory=list)
-    holdout: list[float] = field(default_factory=list)
-
-    def result(self, network: LayeredNetwork, record: Record) -> Training:
-        curves = xr.Dataset(
-            {
-                "train_error": _curve(self.train, "share of wrong predictions just before learning"),
-                "holdout_error": _curve(self.holdout, "share of wrong predictions on held-out examples"),
-            },
-            {"epoch": np.arange(1, len(self.train) + 1)},
-            record.attrs,
-        )
-        return Training(network, self.params, curves, record, self.best)
-
-    def counts(self) -> dict[str, Any]:
-        """All but the arrays."""
-        return {name: getattr(self, name) for name in ("minibatch", "wrong", "train", "holdout")}
-
-    def kept(self) -> Params:
-        """The parameters, and those of the best epoch, as one set of arrays."""
-        return self.params | {f"{_BEST}{name}": values for name, values in (self.best or {}).items()}
-
-
-def _curve(errors: list[float], words: str) -> tuple[str, np.ndarray, dict[str, str]]:
-    return "epoch", np.array(errors, float), {"units": "1", "long_name": words}
-
-
-@dataclass(frozen=True)
-class _Keeper:
-    """Writes where training stands, at most every so many seconds."""
-
-    path: Path | None
-    record: Record
-    course: _Course
-    every: float
-    last: list[float] = field(default_factory=lambda: [monotonic()])
-
-    def keep_if_due(self) -> None:
-        if self.path is not None and monotonic() - self.last[0] >= self.every:
-            self.keep()
-
-    def keep(self) -> None:
-        if self.path is not None:
-            course = self.course
-            save_record(self.path, self.record, course.counts(), course.kept(), course.stored)
-            self.last[0] = monotonic()
 
 
 @dataclass(frozen=True)
@@ -277,7 +149,7 @@ class _Term:
     network: LayeredNetwork
     rule: Rule
     data: Data
-    course: _Course
+    course: Course
     seed: int
     batch: int
     nudge: float
@@ -287,7 +159,7 @@ class _Term:
     def minibatches(self) -> Iterator[None]:
         """Learn from the minibatches of this epoch that are left, stopping after each."""
         course, count = self.course, len(self.data.train.labels)
-        rng = _stream(self.seed, len(course.train) + 1)
+        rng = stream(self.seed, len(course.train) + 1)
         order = xp.asarray(rng.permutation(count)) if self.shuffle else None
         signs = rng.choice([-1, 1], size=-(-count // self.batch))
         if isinstance(self.rule, Hebbian):
@@ -313,54 +185,15 @@ class _Term:
 
     def close(self) -> None:
         """End the epoch: its errors are known."""
-        course = self.course
-        holdout = error_share(self.network, course.params, self.data.holdout, self.teach.free)
-        course.train.append(course.wrong / len(self.data.train.labels))
-        course.holdout.append(holdout)
-        if _least(course.holdout) == len(course.holdout) - 1:
-            course.best = {name: values.copy() for name, values in course.params.items()}
-        course.minibatch = course.wrong = 0
-
-
-def _stream(seed: int, number: int) -> np.random.Generator:
-    """Stream 0 makes the network; stream e belongs to epoch e."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
-
-
-def _begin(
-    network: LayeredNetwork, data: Data, asked: Record, path: Path | None, resume: bool, epochs: int
-) -> tuple[Record, _Course]:
-    """Where training begins: at the beginning, which is written, or at the checkpoint."""
-    if resume:
-        record, counts, kept, stored = load_record(path, asked)
-        if len(counts["train"]) > epochs:
-            raise ValueError(
-                f"{path}: {len(counts['train'])} epochs are done and {epochs} asked for; "
-                "ask for as many or more"
-            )
-        params = {name: values for name, values in kept.items() if not name.startswith(_BEST)}
-        best = {name: kept[f"{_BEST}{name}"] for name in params if f"{_BEST}{name}" in kept}
-        return record, _Course(params, stored, best or None, **counts)
-    record = asked.with_seed()
-    number, count = float_type(network.dtype), len(data.train.labels)
-    layers = () if asked.settings["from_zero"] else network.sizes[1:]
-    stored = [xp.zeros((count, size), number) for size in layers]
-    course = _Course(network.init(_stream(record.root, 0)), stored)
-    if path is not None:
-        record.require_room(path)
-        save_record(path, record, course.counts(), course.params, course.stored)
-    return record, course
-
-
-def _least(errors: Sequence[float] | np.ndarray) -> int | None:
-    """The place of the least error, the first of several; None if no error is known."""
-    return int(np.argmin(errors)) if len(errors) and not np.isnan(errors).any() else None
+        course, data = self.course, self.data
+        holdout = error_shares(self.network, course.params, data.holdout, course.held, self.teach)
+        course.close(course.wrong / len(data.train.labels), holdout)
 
 
 def _settled(errors: list[float], stop: int | None) -> bool:
     """Whether the least error is so many epochs ago."""
-    least = _least(errors)
-    return stop is not None and least is not None and len(errors) - 1 - least >= stop
+    place = least(errors)
+    return stop is not None and place is not None and len(errors) - 1 - place >= stop
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -11,7 +11,7 @@ import numpy as np
 
 from chemlearn.learning.arrays import Array, float_type
 from chemlearn.learning.compiled.loops import Share
-from chemlearn.learning.compiled.relaxation import relax
+from chemlearn.learning.compiled.relaxation import drive, relax
 from chemlearn.learning.compiled.thresholds import Instants, instants
 from chemlearn.learning.compiled.weights import update
 from chemlearn.learning.correlations import MARGIN as LOOSER
@@ -40,7 +40,7 @@ class CompiledLesson:
     network: LayeredNetwork
     rule: Rule
     workers: int
-    _courses: dict[tuple[int, int], tuple[Array, ...]] = field(default_factory=dict)
+    _courses: dict[tuple[int, int, int], tuple[Array, ...]] = field(default_factory=dict)
     _instants: dict[tuple[str, int], Instants] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class CompiledLesson:
         x = np.ascontiguousarray(x, self._number)
         nudges = (nudge * np.arange(1, KNOTS) / (KNOTS - 1)).astype(self._number)
         steps = self.network.free_steps, self.network.nudged_steps
-        courses, moving = self._relaxed(params, x, target, nudges, steps, start)
+        [(courses, moving)] = self._relaxed(params, x, target, nudges, steps, [start])
         some = np.flatnonzero(moving)
         layers = [x[None, some], *(course[:KNOTS, some] for course in courses)]
         if isinstance(self.rule, Temporal) and not self.rule.map(KNOTS).area:
@@ -72,39 +72,56 @@ class CompiledLesson:
             learn(params, self.rule, ramp_of(layers, rest), nudge)
         return (x, *(course[-1] for course in courses))
 
-    def free(self, params: Params, x: Array) -> State:
-        """The free state from 0."""
+    def free(self, params: Params, x: Array, *starts: State) -> list[State]:
+        """The free states from 0 and from each of the starts, valid until the next call."""
         x = np.ascontiguousarray(x, self._number)
         aims, none = np.zeros((len(x), self.network.sizes[-1])), np.empty(0, self._number)
-        start = (x, *(np.zeros(1, self._number) for _ in self.network.sizes[1:]))
-        courses, _moving = self._relaxed(params, x, aims, none, (self.network.free_steps, 0), start)
-        return (x, *(course[0] for course in courses))
+        zero = (x, *(np.zeros(1, self._number) for _ in self.network.sizes[1:]))
+        found = self._relaxed(params, x, aims, none, (self.network.free_steps, 0), [zero, *starts])
+        return [(x, *(course[0] for course in courses)) for courses, _moving in found]
 
     def _relaxed(
-        self, params: Params, x: Array, target: Array, nudges: Array, steps: tuple[int, int], start: State
-    ) -> tuple[tuple[Array, ...], Array]:
-        """Courses of all layers and which examples move, as :func:`relax` says; used again the next time."""
-        shape = len(nudges) + 2, len(x)
-        if shape not in self._courses:
-            sizes = self.network.sizes[1:]
-            self._courses[shape] = tuple(np.zeros((*shape, size), self._number) for size in sizes)
-        courses, moving = self._courses[shape], np.zeros(len(x), bool)
-        for course, layer in zip(courses, start[1:], strict=True):
-            course[-1] = layer
-        half = halved(params, len(courses))
+        self,
+        params: Params,
+        x: Array,
+        target: Array,
+        nudges: Array,
+        steps: tuple[int, int],
+        starts: Sequence[State],
+    ) -> list[tuple[tuple[Array, ...], Array]]:
+        """From each start, courses of all layers and which examples move, as :func:`relax` says."""
+        half = halved(params, len(self.network.sizes) - 1)
+        drives = np.empty((len(x), self.network.sizes[1]), self._number)
         fixed = (
-            x,
-            (params["W1"], params["b1"]),
+            drives,
             tuple(transposed for _weights, transposed, _bias in half),
             tuple(bias.astype(self._number) for _weights, _transposed, bias in half),
             np.ascontiguousarray(target, self._number),
             nudges,
             steps,
-            courses,
-            moving,
         )
-        self._share(lambda share: relax(*fixed, *self._rooms[share[0]], share))
-        return courses, moving
+        found = []
+        for place, start in enumerate(starts):
+            courses = self._room(place, len(nudges) + 2, len(x))
+            for course, layer in zip(courses, start[1:], strict=True):
+                course[-1] = layer
+            found.append((courses, np.zeros(len(x), bool)))
+
+        def part(share: Share) -> None:
+            # Examples of a share are driven and relaxed by the same thread, which waits for no other.
+            drive(x, params["W1"], params["b1"], drives, share)
+            for way in found:
+                relax(*fixed, *way, *self._rooms[share[0]], share)
+
+        self._share(part)
+        return found
+
+    def _room(self, place: int, knots: int, batch: int) -> tuple[Array, ...]:
+        """Where the courses of all layers are written, the same the next time."""
+        if (place, knots, batch) not in self._courses:
+            shapes = [(knots, batch, size) for size in self.network.sizes[1:]]
+            self._courses[place, knots, batch] = tuple(np.zeros(shape, self._number) for shape in shapes)
+        return self._courses[place, knots, batch]
 
     def _learn(self, params: Array, name: str, pre: Array, post: Array, nudge: float, batch: int) -> None:
         """The temporal rule on the weights (n_pre, n_post) between two layers, from their courses."""

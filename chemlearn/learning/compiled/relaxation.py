@@ -11,7 +11,7 @@ import numpy as np
 from chemlearn.learning.arrays import Array
 from chemlearn.learning.compiled.loops import Share, compiled
 
-__all__ = ["relax"]
+__all__ = ["drive", "relax"]
 
 Arrays = tuple[Array, ...]
 
@@ -119,8 +119,7 @@ def _put(layers: Arrays, row: int, course: Arrays, knot: int, example: int) -> N
 
 @compiled
 def relax(
-    x: Array,
-    first: tuple[Array, Array],
+    drives: Array,
     weights: Arrays,
     biases: Arrays,
     target: Array,
@@ -136,8 +135,9 @@ def relax(
 
     Parameters
     ----------
-    x, target : (n_batch, n_in) and (n_batch, n_out)
-    first : W1 and b1
+    drives : (n_batch, n_first)
+        As :func:`drive` says.
+    target : (n_batch, n_out)
     weights, biases : of the layers after the first, for each; halves, and the weights transposed
     nudges : β of all knots but the first
     steps : of a free and of a nudged phase
@@ -149,18 +149,18 @@ def relax(
     here, later : for each layer, (4, n_layer)
         To work in.
     """
-    drives, count = _drive(x, first[0], first[1], share), 0
-    left = np.empty(len(x), np.int64)
-    for begin in range(4 * share[0], len(x), 4 * share[1]):
-        for e in range(begin, min(begin + 4, len(x))):
+    size, count = len(drives), 0
+    left = np.empty(size, np.int64)
+    for begin in range(4 * share[0], size, 4 * share[1]):
+        for e in range(begin, min(begin + 4, size)):
             _take(course, len(nudges) + 1, e, here, 0)
             left[count] = e
             count += not _settled(0, e, steps, drives, weights, biases, target, course, moving, here)
     for begin in range(0, count, 4):
         some = left[begin : min(begin + 4, count)]
         _free(some, drives, weights, biases, target, steps, course, moving, here, later)
-    for begin in range(4 * share[0], len(x), 4 * share[1]):
-        for e in range(begin, min(begin + 4, len(x))):
+    for begin in range(4 * share[0], size, 4 * share[1]):
+        for e in range(begin, min(begin + 4, size)):
             if moving[e]:
                 _swing(e, drives, weights, biases, target, nudges, steps[1], course, here, later)
 
@@ -308,12 +308,12 @@ def _swing(
 
 
 @compiled
-def _drive(x: Array, weights: Array, bias: Array, share: Share) -> Array:
+def drive(x: Array, weights: Array, bias: Array, drives: Array, share: Share) -> None:
     """Half of what input and bias do to the first layer, (n_batch, n_first); dark pixels cost nothing."""
-    drive = np.zeros((len(x), len(bias)), bias.dtype)
-    lit, half = np.empty(len(weights) + 1, np.int64), drive.dtype.type(0.5)
+    lit, half = np.empty(len(weights) + 1, np.int64), drives.dtype.type(0.5)
     for begin in range(4 * share[0], len(x), 4 * share[1]):
         for e in range(begin, min(begin + 4, len(x))):
+            drives[e] = 0
             count = 0
             for i in range(len(weights)):
                 lit[count] = i
@@ -323,11 +323,10 @@ def _drive(x: Array, weights: Array, bias: Array, share: Share) -> Array:
                 one, two, three, four = weights[h], weights[i], weights[k], weights[m]
                 a, b, c, d = x[e, h], x[e, i], x[e, k], x[e, m]
                 for j in range(len(bias)):
-                    drive[e, j] += a * one[j] + b * two[j] + c * three[j] + d * four[j]
+                    drives[e, j] += a * one[j] + b * two[j] + c * three[j] + d * four[j]
             for place in range(count - count % 4, count):
                 one, a = weights[lit[place]], x[e, lit[place]]
                 for j in range(len(bias)):
-                    drive[e, j] += a * one[j]
+                    drives[e, j] += a * one[j]
             for j in range(len(bias)):
-                drive[e, j] = half * (drive[e, j] + bias[j])
-    return drive
+                drives[e, j] = half * (drives[e, j] + bias[j])
