@@ -188,7 +188,7 @@ def test_an_older_checkpoint_is_refused(tmp_path: Path) -> None:
     header, arrays = read_arrays(path, "checkpoint")
     header = {name: value for name, value in header.items() if name not in ("kind", "layout")}
     write_arrays(path, "checkpoint", header, arrays)
-    with pytest.raises(DataError, match="was written by chemlearn .* cannot be resumed by this one"):
+    with pytest.raises(DataError, match=r"was written by chemlearn .* cannot be resumed by this one"):
         quick(checkpoint=path, resume=True)
 
 
