@@ -123,6 +123,22 @@ def test_the_error_at_rest_is_that_of_the_voltages() -> None:
 
 
 @pytest.mark.parametrize("periodic", [True, False])
+def test_rounds_of_spreading_fill_the_square(periodic: bool) -> None:
+    """How far some place of the square is from every node, mean of the worst over networks: it becomes less."""
+    places = (np.stack(np.meshgrid(np.arange(40), np.arange(40)), axis=-1).reshape(-1, 2) + 0.5) / 5
+    worst = np.empty((2, 12))
+    for seed in range(12):
+        for row, rounds in enumerate((0, 5)):
+            points = disordered_network(64, periodic=periodic, rounds=rounds, seed=seed).positions
+            assert points is not None
+            apart = np.abs(places[:, None] - points)
+            apart = np.minimum(apart, 8 - apart) if periodic else apart
+            worst[row, seed] = np.linalg.norm(apart, axis=2).min(axis=1).max()
+    less = worst[0] - worst[1]
+    assert less.mean() > 4 * less.std(ddof=1) / np.sqrt(12)
+
+
+@pytest.mark.parametrize("periodic", [True, False])
 @pytest.mark.parametrize("nodes", [40, 64, 500])
 def test_disordered_networks_are_connected_and_as_coordinated_as_asked(nodes: int, periodic: bool) -> None:
     network = disordered_network(nodes, periodic=periodic, seed=7)

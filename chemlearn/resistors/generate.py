@@ -39,7 +39,8 @@ def disordered_network(
         Mean number of edges at a node, at least 3 and, as in any triangulation, below 6; by default that of
         the published network, 4.47. Where nodes with three edges forbid it, it stays somewhat higher.
     periodic : bool
-        Whether the square closes on itself; otherwise the network has a border.
+        Whether the square closes on itself; otherwise the network has a border, near which points spread out
+        as if it were a mirror.
     rounds : int
         None leaves the points as thrown, many make them nearly a lattice.
     seed : int, optional
@@ -60,7 +61,7 @@ def disordered_network(
     side = float(np.sqrt(nodes))
     points = np.random.default_rng(root).uniform(0, side, (int(nodes), 2))
     for _ in range(rounds):
-        points = _spread(points, *_triangulated(points, side, periodic), side, periodic)
+        points = _spread(points, side) if periodic else _spread_within(points, side)
     edges, steps = _triangulated(points, side, periodic)
     wanted = round(nodes * coordination / 2)
     if len(edges) < wanted:
@@ -102,15 +103,35 @@ def _triangulated(points: np.ndarray, side: float, periodic: bool) -> tuple[np.n
     return edges[apart][first].astype(np.int64), steps[apart][first]
 
 
-def _spread(
-    points: np.ndarray, edges: np.ndarray, steps: np.ndarray, side: float, periodic: bool
-) -> np.ndarray:
-    """Each point moved to the mean of its neighbours."""
+def _spread(points: np.ndarray, side: float) -> np.ndarray:
+    """Each point moved to the mean of its neighbours, in a square that closes on itself."""
+    edges, steps = _triangulated(points, side, periodic=True)
     moved, count = np.zeros_like(points), np.bincount(edges.ravel(), minlength=len(points))
     np.add.at(moved, edges[:, 0], steps)
     np.add.at(moved, edges[:, 1], -steps)
-    points = points + moved / count[:, None]
-    return points % side if periodic else points
+    return (points + moved / count[:, None]) % side
+
+
+def _spread_within(points: np.ndarray, side: float) -> np.ndarray:
+    """Each point moved to the mean of its neighbours, mirror images beyond the border among them.
+
+    Without these all points on the border would move inwards, and leave a void behind the crowd.
+    """
+    mirrored = [points * sign + shift for sign, shift in _mirrors(side)]
+    image = np.concatenate(mirrored)
+    corners = Delaunay(image).simplices
+    pairs = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
+    pairs = np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)
+    first, second = pairs[pairs[:, 0] < len(points)].T
+    moved = np.zeros_like(points)
+    np.add.at(moved, first, image[second] - image[first])
+    return points + moved / np.bincount(first, minlength=len(points))[:, None]
+
+
+def _mirrors(side: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Signs and shifts that map the square onto itself, which is first, and onto its eight mirror images."""
+    one = [(1.0, 0.0), (-1.0, 0.0), (-1.0, 2 * side)]
+    return [(np.array([a, c]), np.array([b, d])) for a, b in one for c, d in one]
 
 
 def _pruned(nodes: int, edges: np.ndarray, lengths: np.ndarray, wanted: int) -> np.ndarray:
