@@ -124,7 +124,7 @@ def test_the_error_at_rest_is_that_of_the_voltages() -> None:
 
 @pytest.mark.parametrize("periodic", [True, False])
 def test_rounds_of_spreading_fill_the_square(periodic: bool) -> None:
-    """How far some place of the square is from every node, mean of the worst over networks: it becomes less."""
+    """How far some place of the square is from every node, at worst, mean over networks: it gets less."""
     places = (np.stack(np.meshgrid(np.arange(40), np.arange(40)), axis=-1).reshape(-1, 2) + 0.5) / 5
     worst = np.empty((2, 12))
     for seed in range(12):
