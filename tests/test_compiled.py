@@ -46,10 +46,11 @@ def taught(network, rule, params, batch, backend, workers=1, nudge=0.5):
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("nudge", [0.5, -0.5])
 @pytest.mark.parametrize("batch", [1, 5, 20])
-def test_equals_numpy(sizes, nudge, batch):
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_equals_numpy(sizes, nudge, batch, in_turn):
     """Free states and updates to rounding; the updates are neither none nor all."""
     rng = np.random.default_rng(SEED)
-    network = LayeredNetwork(sizes)
+    network = LayeredNetwork(sizes, in_turn=in_turn)
     params = network.init(rng)
     examples = minibatch(sizes, rng, batch)
     wanted, wanted_state = taught(network, temporal(sizes), params, examples, "numpy", nudge=nudge)

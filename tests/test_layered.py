@@ -133,6 +133,44 @@ def test_steps_are_those_of_the_network(sizes):
     assert np.abs(other - ramp["b1"].values).max() > 1e-4
 
 
+def by_hand(network, params, x, target, nudge, start, steps):
+    """Layers that move one after the other, each from where the one before it has just gone."""
+    layers = [x, *start[1:]]
+    for _ in range(steps):
+        for place in range(1, len(layers)):
+            pull = layers[place - 1] @ params[f"W{place}"] + params[f"b{place}"]
+            if place + 1 < len(layers):
+                pull = pull + layers[place + 1] @ params[f"W{place + 1}"].T
+            else:
+                pull = pull - 2 * nudge * (layers[place] - target)
+            layers[place] = np.clip(layers[place] + 0.5 * (pull - layers[place]), 0, 1)
+    return tuple(layers)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_in_turn_each_layer_sees_where_the_one_before_it_went(sizes):
+    published, params, x, target = example(sizes)
+    params = {name: 0.4 * values for name, values in params.items()}  # few units at their limits
+    network = LayeredNetwork(sizes, in_turn=True)
+    free = published.equilibrium(params, x)
+    for ours, theirs in zip(network.equilibrium(params, x), free, strict=True):  # free phases are the same
+        np.testing.assert_array_equal(ours, theirs)
+    ramp = network.swing(params, x, target, 0.5, knots=3)[1]
+    ends = [by_hand(network, params, x, target, beta, free, 4) for beta in (0.25, 0.5)]
+    found = network.equilibrium(params, x, target=target, nudge=0.5, start=free)
+    for ours, theirs in zip(found, ends[1], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-14)
+    rest = network.equilibrium(params, x, start=free, steps=4)
+    signals = [published.signal(params, end) for end in (rest, *ends)]
+    for name, group in ramp.items():
+        stack = group.stack() if name[0] == "W" else group.values
+        for k, signal in enumerate(signals):
+            np.testing.assert_allclose(stack[k], signal[name], atol=1e-13)
+    other = published.swing(params, x, target, 0.5, knots=3)[1]
+    apart = max(np.abs(other[name].values - ramp[name].values).max() for name in ramp if name[0] == "b")
+    assert apart > 1e-4 if len(sizes) > 2 else apart < 1e-14  # one layer has no other to see
+
+
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("sizes", SIZES[:2])
 def test_lessons_take_the_steps_of_the_network(sizes, backend):

@@ -69,12 +69,13 @@ def settings(file: str) -> Any:
 def test_settings_of_network_and_rule_reach_training(run: Any) -> None:
     run(
         f"{TINY} --epochs 2 -o a --thresholds 2 --rates 0.5 --anneal-thresholds 0.25 --anneal-rates 0.1 "
-        "--free-steps 30 --nudged-steps 6 --float32 --from-zero"
+        "--free-steps 30 --nudged-steps 6 --in-turn --float32 --from-zero"
     )
     found = settings("a/network.npz")
     plain = Temporal.falk2023()
     assert (found["dtype"], found["free_steps"], found["nudged_steps"]) == ("float32", 30, 6)
-    assert found["from_zero"] is True
+    assert (found["from_zero"], found["in_turn"]) == (True, True)
+    assert load_network("a/network.npz").network.in_turn
     schedule = found["rule"]
     assert [schedule[name] for name in ("kind", "epochs", "rates", "thresholds")] == [
         "Annealed",
@@ -87,7 +88,7 @@ def test_settings_of_network_and_rule_reach_training(run: Any) -> None:
     run(f"{TINY} --epochs 1 -o b")
     found = settings("b/network.npz")
     assert (found["dtype"], found["free_steps"], found["nudged_steps"]) == ("float64", 20, 4)
-    assert found["from_zero"] is False
+    assert (found["from_zero"], found["in_turn"]) == (False, False)
     assert found["rule"]["kind"] == "Temporal"
 
 

@@ -53,6 +53,9 @@ AnnealRates = Annotated[float, typer.Option(help="The same for the learning rate
 Sizes = Annotated[str, typer.Option(help="Units per layer, pixels first.")]
 FreeSteps = Annotated[int, typer.Option(min=1, help="Steps of relaxation without a nudge.")]
 NudgedSteps = Annotated[int, typer.Option(min=1, help="Steps of relaxation at each nudge.")]
+InTurn = Annotated[
+    bool, typer.Option("--in-turn", help="Layers move one after the other while a nudge acts, not at once.")
+]
 FromZero = Annotated[
     bool, typer.Option("--from-zero", help="Relax from zero, not from where each digit was left.")
 ]
@@ -94,6 +97,7 @@ def command(
     sizes: Sizes = "784,500,10",
     free_steps: FreeSteps = 20,
     nudged_steps: NudgedSteps = 4,
+    in_turn: InTurn = False,
     from_zero: FromZero = False,
     float32: Float32 = False,
     train_size: TrainSize = None,
@@ -120,7 +124,8 @@ def command(
     if evaluate is not None:
         _evaluate(evaluate, train_size, holdout, data, download)
         return
-    network = _network(sizes, "float32" if float32 else "float64", free_steps, nudged_steps)
+    phases = {"free_steps": free_steps, "nudged_steps": nudged_steps, "in_turn": in_turn}
+    network = _network(sizes, "float32" if float32 else "float64", phases)
     factors = {"rates": rates, "thresholds": thresholds}
     annealed = {"rates": anneal_rates, "thresholds": anneal_thresholds}
     schedule = _schedule(_rule(rule, len(network.sizes), symmetric, fall), factors, annealed, epochs)
@@ -186,7 +191,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _network(sizes: str, dtype: str, free_steps: int, nudged_steps: int) -> LayeredNetwork:
+def _network(sizes: str, dtype: str, phases: dict[str, Any]) -> LayeredNetwork:
     from chemlearn.learning.layered import LayeredNetwork
 
     try:
@@ -197,7 +202,7 @@ def _network(sizes: str, dtype: str, free_steps: int, nudged_steps: int) -> Laye
         raise Usage(
             f"--sizes takes units per layer, 784 first and 10 last, such as 784,500,10, got {sizes!r}"
         )
-    return LayeredNetwork(layers, dtype, free_steps, nudged_steps)
+    return LayeredNetwork(layers, dtype, **phases)
 
 
 def _rule(name: str, layers: int, symmetric: bool, fall: float | None) -> Rule:

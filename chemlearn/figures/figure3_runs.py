@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +19,12 @@ from chemlearn.learning.rules import Contrastive, Hebbian, Rule, Temporal
 from chemlearn.learning.substrate import Params
 from chemlearn.learning.training import Progress, Training, train
 
-__all__ = ["FAST", "FULL", "Size", "measured", "rules"]
+__all__ = ["FAST", "FULL", "IN_TURN", "Size", "measured", "rules"]
 
 NETWORK = LayeredNetwork((784, 500, 10))
+
+IN_TURN = "in turn"
+"""Name of the runs in which layers move one after the other while a nudge acts."""
 
 LOOKED = (1, 2, 3, 5, 7, 10, 14, 20, 27, 35)
 """Epochs after which the ranges of the weights are looked at."""
@@ -53,15 +57,15 @@ class Size(NamedTuple):
 FULL = Size(
     10_000,
     2_000,
-    epochs={"temporal": 35, "contrastive": 35, "hebbian": 5, "symmetric": 2},
-    networks={"temporal": 5, "contrastive": 3, "hebbian": 1, "symmetric": 1},
+    epochs={"temporal": 35, "contrastive": 35, "hebbian": 5, "symmetric": 2, IN_TURN: 20},
+    networks={"temporal": 5, "contrastive": 3, "hebbian": 1, "symmetric": 1, IN_TURN: 5},
     minibatches=10,
 )
 FAST = Size(
     400,
     200,
-    epochs={"temporal": 3, "contrastive": 3, "hebbian": 2, "symmetric": 1},
-    networks={"temporal": 2, "contrastive": 1, "hebbian": 1, "symmetric": 1},
+    epochs={"temporal": 3, "contrastive": 3, "hebbian": 2, "symmetric": 1, IN_TURN: 1},
+    networks={"temporal": 2, "contrastive": 1, "hebbian": 1, "symmetric": 1, IN_TURN: 1},
     minibatches=3,
 )
 
@@ -77,13 +81,16 @@ class _Run(NamedTuple):
 
 
 def rules() -> dict[str, Rule]:
-    """The published rule and its controls, whose rates are its rates times its gain within its range."""
+    """The published rule, its controls, whose rates are its rates times its gain within its range, and the
+    published rule again for layers that move in turn.
+    """
     temporal = Temporal.falk2023()
     return {
         "temporal": temporal,
         "contrastive": Contrastive.like(temporal),
         "hebbian": Hebbian.like(temporal),
         "symmetric": Temporal.falk2023(fall=0.5),
+        IN_TURN: temporal,
     }
 
 
@@ -102,6 +109,7 @@ def measured(size: Size, seed: int) -> tuple[xr.Dataset, dict[str, Any]]:
     parts = [_curves(runs), _ranges(learned), _units(learned[0]), _answers(learned, digits)]
     settings = {run.rule: json.loads(run.training.curves.attrs["settings"]) for run in runs}
     how = settings.pop("temporal")
+    settings.pop(IN_TURN)
     how["rule_of_controls"] = {rule: control["rule"] for rule, control in settings.items()}
     how |= {"epochs": size.epochs, "minibatches_looked_at": size.minibatches}
     return xr.merge(parts), how
@@ -120,7 +128,14 @@ def _run(name: str, seed: int, digits: MNIST, size: Size) -> _Run:
     watch: Callable[[Progress], None] | None = look if name == "temporal" else None
     epochs = size.epochs[name]
     training = train(
-        NETWORK, rule, digits, epochs=epochs, seed=seed, batch=BATCH, nudge=NUDGE, on_epoch=watch
+        replace(NETWORK, in_turn=name == IN_TURN),
+        rule,
+        digits,
+        epochs=epochs,
+        seed=seed,
+        batch=BATCH,
+        nudge=NUDGE,
+        on_epoch=watch,
     )
     return _Run(name, seed, begun, training, shares)
 

@@ -37,6 +37,10 @@ class LayeredNetwork:
     free_steps, nudged_steps : int
         Steps of a free phase, and of a nudged one from its end; those of the published network by default. A
         nudge reaches one layer further back with each step, so deeper networks need more of both.
+    in_turn : bool
+        Whether, while a nudge acts, the layers move one after the other, from the first on, each seeing where
+        the one before it has just gone; by default all at once, as always in free phases. Nothing published
+        says which.
 
     Raises
     ------
@@ -54,6 +58,7 @@ class LayeredNetwork:
     dtype: str = "float64"
     free_steps: int = 20
     nudged_steps: int = 4
+    in_turn: bool = False
 
     def __post_init__(self) -> None:
         sizes = tuple(self.sizes)
@@ -106,7 +111,7 @@ class LayeredNetwork:
         start: State | None = None,
         steps: int | None = None,
     ) -> State:
-        """The state after a number of steps x ← clip(x − ½ ∂F/∂x, 0, 1) of all layers at once (F30).
+        """The state after a number of steps x ← clip(x − ½ ∂F/∂x, 0, 1) of all layers (F30).
 
         Parameters
         ----------
@@ -137,9 +142,10 @@ class LayeredNetwork:
         layers = self._start(x, start)
         half = halved(params, len(layers))
         drive = _drive(params, x)
-        if target is None:
+        aim = None if target is None else self._target(target, len(x))
+        if aim is None or not nudge:
             return (x, *_relax(layers, drive, half, int(steps)))
-        pull = _Pull(self._target(target, len(x)), xp.asarray(nudge, x.dtype))
+        pull = _Pull(aim, xp.asarray(nudge, x.dtype), self.in_turn)
         return (x, *_relax(layers, drive, half, int(steps), pull))
 
     def output(self, state: State) -> Array:
@@ -202,7 +208,7 @@ class LayeredNetwork:
         free = _relax(layers, drive, half, self.free_steps)
         rest, moving = _at_rest(free, drive, half, self.nudged_steps, target)
         nudges = (nudge * xp.arange(1, knots) / (knots - 1)).astype(x.dtype)
-        begin, pull = [layer[moving] for layer in free], _Pull(target[moving], nudges)
+        begin, pull = [layer[moving] for layer in free], _Pull(target[moving], nudges, self.in_turn)
         nudged = _at_nudges(begin, drive[moving], half, self.nudged_steps, pull)
         moved = [
             xp.concatenate([first[None, moving], later]) for first, later in zip(rest, nudged, strict=True)
@@ -248,6 +254,7 @@ class _Pull:
 
     target: Array
     nudge: Array
+    in_turn: bool
 
 
 def _drive(params: Params, x: Array) -> Array:
@@ -274,18 +281,20 @@ def _relax(
     steps: int,
     pull: _Pull | None = None,
 ) -> list[Array]:
-    """The layers after a number of steps of all at once."""
+    """The layers after a number of steps."""
     layers = list(layers)
     last = len(layers) - 1
+    in_turn = pull is not None and pull.in_turn
     for _ in range(steps):
-        later = []
+        later: list[Array] = []
+        before = later if in_turn else layers
         for place, layer in enumerate(layers):
             moved = 0.5 * layer
             if place == 0:
                 moved += drive
             else:
                 weights, _transposed, bias = half[place - 1]
-                moved += layers[place - 1] @ weights
+                moved += before[place - 1] @ weights
                 moved += bias
             if place < last:
                 moved += layers[place + 1] @ half[place][1]
@@ -314,7 +323,7 @@ def _at_nudges(
 ) -> list[Array]:
     """The layers at several nudges, (n_nudges, n_examples, n_units), all relaxed as one large minibatch."""
     count, examples = len(pull.nudge), len(pull.target)
-    every = _Pull(xp.tile(pull.target, (count, 1)), xp.repeat(pull.nudge, examples)[:, None])
+    every = _Pull(xp.tile(pull.target, (count, 1)), xp.repeat(pull.nudge, examples)[:, None], pull.in_turn)
     layers = [xp.tile(layer, (count, 1)) for layer in begin]
     layers = _relax(layers, xp.tile(drive, (count, 1)), half, steps, every)
     return [layer.reshape(count, examples, layer.shape[1]) for layer in layers]

@@ -118,7 +118,7 @@ def train(
     _check(network, data, nudge, epochs=epochs, batch=batch, stop=stop, workers=workers)
     check_backend(backend)
     how: dict[str, Any] = {"rule": rule, "batch": batch, "nudge": nudge, "shuffle": shuffle}
-    how |= {name: getattr(network, name) for name in ("free_steps", "nudged_steps")}
+    how |= {name: getattr(network, name) for name in ("free_steps", "nudged_steps", "in_turn")}
     settings = settings_of(network, data=data, **how, from_zero=from_zero, backend=backend)
     path = None if checkpoint is None else Path(checkpoint)
     record, course = begin(network, data, Record(settings, seed), path, resume, epochs)

@@ -99,6 +99,7 @@ class CompiledLesson:
             np.ascontiguousarray(target, self._number),
             nudges,
             steps,
+            self.network.in_turn,
         )
         found = []
         for place, start in enumerate(starts):

@@ -74,7 +74,14 @@ def _later_layer(before: Array, here: Array, into: Array, bias: Array, new: Arra
 
 @compiled
 def _step(
-    here: Arrays, later: Arrays, drive: Array, weights: Arrays, biases: Arrays, target: Array, nudges: Array
+    here: Arrays,
+    later: Arrays,
+    drive: Array,
+    weights: Arrays,
+    biases: Arrays,
+    target: Array,
+    nudges: Array,
+    in_turn: bool,
 ) -> None:
     """One step of all layers of four rows from ``here`` to ``later``, tuples of layers (4, n_layer)."""
     zero, one = drive.dtype.type(0), drive.dtype.type(1)
@@ -83,7 +90,8 @@ def _step(
         _first_layer(r, here[0], drive, here[1], weights[0], later[0])
     for place in range(1, last + 1):
         old, new = here[place], later[place]
-        _later_layer(here[place - 1], old, weights[place - 1], biases[place - 1], new)
+        before = later[place - 1] if in_turn else here[place - 1]
+        _later_layer(before, old, weights[place - 1], biases[place - 1], new)
         for r in range(4):
             if place < last:
                 after, back = here[place + 1], weights[place]
@@ -125,6 +133,7 @@ def relax(
     target: Array,
     nudges: Array,
     steps: tuple[int, int],
+    in_turn: bool,
     course: Arrays,
     moving: Array,
     here: Arrays,
@@ -141,6 +150,7 @@ def relax(
     weights, biases : of the layers after the first, for each; halves, and the weights transposed
     nudges : β of all knots but the first
     steps : of a free and of a nudged phase
+    in_turn : whether layers move one after the other while a nudge acts
     course : for each layer, (n_knots + 1, n_batch, n_layer)
         Its last entry holds the start and, afterwards, the free state; entry 0 becomes the state at rest and
         entry k that at ``nudges[k - 1]``, where ``moving``.
@@ -162,7 +172,7 @@ def relax(
     for begin in range(4 * share[0], size, 4 * share[1]):
         for e in range(begin, min(begin + 4, size)):
             if moving[e]:
-                _swing(e, drives, weights, biases, target, nudges, steps[1], course, here, later)
+                _swing(e, drives, weights, biases, target, nudges, steps[1], in_turn, course, here, later)
 
 
 @compiled
@@ -203,7 +213,7 @@ def _free(
             some |= active[r]
         if not some:
             return
-        _step(here, later, drive, weights, biases, aims, pulls)
+        _step(here, later, drive, weights, biases, aims, pulls, False)
         here, later = later, here
     for r in range(count):
         if active[r]:
@@ -286,6 +296,7 @@ def _swing(
     target: Array,
     nudges: Array,
     steps: int,
+    in_turn: bool,
     course: Arrays,
     here: Arrays,
     later: Arrays,
@@ -301,7 +312,7 @@ def _swing(
             _take(course, len(nudges) + 1, e, here, r)
             pulls[r] = nudges[first + min(r, count - 1)]
         for _ in range(steps):
-            _step(here, later, drive, weights, biases, aims, pulls)
+            _step(here, later, drive, weights, biases, aims, pulls, in_turn)
             here, later = later, here
         for r in range(count):
             _put(here, r, course, first + r + 1, e)
