@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from chemlearn.figures import figure_stern1, figure_stern2, figure_stern3
+from chemlearn.figures import figure_stern1, figure_stern2, figure_stern3, stern_many
 from chemlearn.figures.shared import Drawn
 from chemlearn.figures.stern_runs import Trials, power_law
 from chemlearn.resistors.solve import laplacian
@@ -75,7 +75,23 @@ def test_power_laws_and_where_they_meet() -> None:
     assert power_law(x, gap).tasks == 3
     assert np.isnan(power_law(x, gap[2:]).exponent)
     times = np.where(x < 3, 240 / x, 120 / np.sqrt(x))[None].repeat(4, axis=0)
-    assert figure_stern3._crossover(times, x) == pytest.approx(4.0)
+    assert stern_many.meeting(times, x, 1) == pytest.approx((4.0, 4.0, 4.0))
+    times[:, 0] = np.nan
+    assert np.isnan(stern_many.meeting(times, x, 1)[0])
+
+
+def test_many_tasks_decide_exponents_and_where_the_laws_meet() -> None:
+    """The shipped times are what is found again, and times of another law are not what was claimed."""
+    kept = stern_many.saved_times()
+    again = stern_many.many_times(tasks=2).training_time
+    np.testing.assert_allclose(again, kept.training_time.isel(task=slice(2)), rtol=1e-4)
+    assert kept.sizes == {"error": 2, "task": 400, "rate": 8}
+    assert [claim.holds for claim in stern_many.many_claims(kept)] == [True] * 3
+    quick = kept.rate > stern_many.FAST
+    wrong = kept.assign(
+        training_time=kept.training_time * np.where(quick, 2.5 * kept.rate**-0.1, kept.rate**0.1)
+    )
+    assert [claim.holds for claim in stern_many.many_claims(wrong)] == [False] * 3
 
 
 def test_tasks_follow_from_the_root_seed() -> None:

@@ -30,7 +30,7 @@ from chemlearn.figures.shared import (
 from chemlearn.figures.stern_runs import Trials, stern_data
 from chemlearn.resistors.coupled import Bound, coupled_learning
 from chemlearn.resistors.files import published_network
-from chemlearn.resistors.network import ResistorNetwork
+from chemlearn.resistors.pictures import visible_segments
 from chemlearn.resistors.solve import equilibrium_voltages
 
 RATES = np.logspace(-3, 3, 7)
@@ -219,26 +219,11 @@ def _draw(data: xr.Dataset) -> Figure:
     return figure
 
 
-def _segments(network: ResistorNetwork) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the edges to draw, both of those that cross the border, and whose they are."""
-    places, box = network.positions, network.box
-    assert places is not None
-    ends = places[network.edges]
-    if box is None:
-        return ends, np.arange(len(ends))
-    shift = -box * np.round((ends[:, 1] - ends[:, 0]) / box)
-    there, here = ends.copy(), ends.copy()
-    there[:, 1] += shift
-    here[:, 0] -= shift
-    crossing = np.flatnonzero(shift.any(axis=1))
-    return np.concatenate([there, here[crossing]]), np.concatenate([np.arange(len(ends)), crossing])
-
-
 def _draw_network(ax: Axes, data: xr.Dataset) -> None:
     network = published_network()
     places = network.positions
     assert places is not None
-    segments, edge = _segments(network)
+    segments, edge = visible_segments(network)
     widths = 0.3 + 5 * np.sqrt(data.power.values / data.power.values.max())[edge]
     ax.add_collection(LineCollection(list(segments), linewidths=widths, colors=GREY, alpha=0.7))
     ax.plot(*places.T, "o", color=BLACK, ms=2)

@@ -28,6 +28,7 @@ from chemlearn.figures.shared import (
     panels,
     styled,
 )
+from chemlearn.figures.stern_many import FAST, SLOW, WINDOW, many_claims, meeting, saved_times
 from chemlearn.figures.stern_runs import PowerLaw, Trials, power_law, stern_data, training_times
 from chemlearn.resistors.coupled import coupled_learning
 from chemlearn.resistors.critical import (
@@ -53,12 +54,6 @@ PUBLISHED = {
 
 COMPARED = 101.0
 """α/γ up to which training times are compared with the published ones."""
-
-SLOW, FAST = 0.11, 99.0
-"""α/γ below and above which power laws are fitted."""
-
-REDRAWN = 1000
-"""Sets of tasks drawn anew, for the spread of the crossover."""
 
 LEVELS = ((1.0, 1.0), (4.0, 1.0), (0.3, 2.5))
 """g₀ and γ of the runs that collapse."""
@@ -177,26 +172,16 @@ def _oscillation_law(data: xr.Dataset) -> PowerLaw:
     return power_law(part.rate_oscillating.values, part.values)
 
 
-def _crossover(times: np.ndarray, rates: np.ndarray) -> float:
-    """α/γ at which the mean of αT below and of √(αγ)T above meet, both with the exponents of the paper."""
-    mean, slow, quick = np.nanmean(times, axis=0), rates < SLOW, rates > FAST
-    below = np.log(mean[slow] * rates[slow]).mean()
-    above = np.log(mean[quick] * np.sqrt(rates[quick])).mean()
-    return float(np.exp(2 * (below - above)))
-
-
 def _meeting(data: xr.Dataset) -> Claim:
     """Where the two laws meet, with the spread over tasks drawn anew."""
     times, rates = data.training_time.sel(error="equilibrium").values, data.rate.values
-    found, rng = _crossover(times, rates), np.random.default_rng(int(data.attrs["seed"]))
-    drawn = [_crossover(times[rng.integers(0, len(times), len(times))], rates) for _ in range(REDRAWN)]
-    low, high = np.quantile(drawn, [0.16, 0.84])
-    near = 0.5 <= found <= 2.0
+    found, low, high = meeting(times, rates, int(data.attrs["seed"]))
+    near = WINDOW[0] <= found <= WINDOW[1]
     return Claim(
         "the two laws meet at α_c ~ γ (Fig. 3B; 1.02 in the published data)",
         f"mean αT and √(αγ)T, with the error at rest as in the published data, meet at {found:.2f} γ "
         f"({low:.2f} to {high:.2f} with tasks drawn anew)",
-        True if near else None if low < 2.0 and high > 0.5 else False,
+        True if near else None if low < WINDOW[1] and high > WINDOW[0] else False,
     )
 
 
@@ -220,6 +205,7 @@ def _claims(data: xr.Dataset) -> Iterator[Claim]:
             -0.45,
         )
     yield _meeting(data)
+    yield from many_claims(saved_times())
     yield _compared(data)
     law = _oscillation_law(data)
     yield judged(

@@ -3,13 +3,56 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-__all__ = ["ResistorNetwork", "check_conductances", "whole_numbers"]
+__all__ = ["LinearNetwork", "ResistorNetwork", "check_conductances", "whole_numbers"]
+
+
+class LinearNetwork(Protocol):
+    """Values at places, and edges that see linear combinations of them: what Kirchhoff's law is solved on.
+
+    A place is a node of a network of resistors, or one coordinate of a node of a network of springs.
+    """
+
+    places: ClassVar[str]
+    """What places are called in messages, in the plural."""
+
+    @property
+    def nodes(self) -> int:
+        """Number of places."""
+
+    @property
+    def edges(self) -> np.ndarray:
+        """The two nodes of each edge, (n_edges, 2)."""
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges."""
+
+    @property
+    def held(self) -> np.ndarray:
+        """Places whose value is always 0."""
+
+    @property
+    def source(self) -> str:
+        """Where the network comes from."""
+
+    def drops(self, voltages: np.ndarray) -> np.ndarray:
+        """What each edge sees of the values, (..., n_edges)."""
+
+    def incidence(self) -> csr_array:
+        """Δ, sparse (n_edges, n_places): drops of all edges are Δ times the values."""
+
+    def dense(self, coupling: np.ndarray) -> np.ndarray:
+        """Δᵀ diag(coupling) Δ, (n_places, n_places)."""
+
+    def adjacency(self) -> csr_array:
+        """Which places share an edge, sparse and symmetric (n_places, n_places)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +84,8 @@ class ResistorNetwork:
     ----------
     Stern, Dillavou, Miskin, Durian, Liu, arXiv:2112.11399 (cited as S).
     """
+
+    places: ClassVar[str] = "nodes"
 
     nodes: int
     edges: np.ndarray
@@ -79,6 +124,11 @@ class ResistorNetwork:
         return len(self.edges)
 
     @property
+    def held(self) -> np.ndarray:
+        """The ground, if there is one, as an array."""
+        return np.array([] if self.ground is None else [self.ground], np.int64)
+
+    @property
     def coordination(self) -> float:
         """Mean number of edges at a node."""
         return 2 * self.n_edges / self.nodes
@@ -92,6 +142,14 @@ class ResistorNetwork:
         rows = np.repeat(np.arange(self.n_edges), 2)
         signs = np.tile([1.0, -1.0], self.n_edges)
         return csr_array((signs, (rows, self.edges.ravel())), shape=(self.n_edges, self.nodes))
+
+    def dense(self, coupling: np.ndarray) -> np.ndarray:
+        """Δᵀ diag(g) Δ, (n_nodes, n_nodes), for networks of up to some hundred nodes."""
+        n, (a, b) = self.nodes, self.edges.T
+        flat = np.bincount(a * n + b, coupling, n * n) + np.bincount(b * n + a, coupling, n * n)
+        matrix = -flat.reshape(n, n)
+        matrix[np.arange(n), np.arange(n)] = -matrix.sum(axis=1)
+        return matrix
 
     def adjacency(self) -> csr_array:
         """Number of edges between each two nodes, sparse and symmetric (n_nodes, n_nodes)."""
@@ -108,8 +166,10 @@ def whole_numbers(values: ArrayLike, what: str) -> np.ndarray:
     return found.astype(np.int64)
 
 
-def check_conductances(network: ResistorNetwork, conductance: ArrayLike) -> np.ndarray:
-    """Conductances of all edges, (n_edges,), from one number or one for each.
+def check_conductances(
+    network: LinearNetwork, conductance: ArrayLike, what: str = "conductances"
+) -> np.ndarray:
+    """Conductances, or what else edges have, (n_edges,), from one number or one for each.
 
     Raises
     ------
@@ -118,13 +178,13 @@ def check_conductances(network: ResistorNetwork, conductance: ArrayLike) -> np.n
     """
     found = np.asarray(conductance, float)
     if found.shape not in ((), (network.n_edges,)):
-        raise ValueError(f"conductances are one number or {network.n_edges}, got shape {found.shape}")
+        raise ValueError(f"{what} are one number or {network.n_edges}, got shape {found.shape}")
     found = np.broadcast_to(found, network.n_edges).copy()
     wrong = np.flatnonzero(~(np.isfinite(found) & (found > 0)))
     if len(wrong):
         a, b = network.edges[wrong[0]]
         raise ValueError(
-            f"conductances must be positive and finite, got {found[wrong[0]]:g} on edge {wrong[0]} ({a}–{b})"
+            f"{what} must be positive and finite, got {found[wrong[0]]:g} on edge {wrong[0]} ({a}–{b})"
         )
     return found
 

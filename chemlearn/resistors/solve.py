@@ -15,7 +15,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csc_array, diags_array
 from scipy.sparse.linalg import splu
 
-from chemlearn.resistors.network import ResistorNetwork
+from chemlearn.resistors.network import LinearNetwork
 from chemlearn.resistors.tasks import Task
 
 __all__ = ["Response", "equilibrium_voltages", "laplacian", "power", "response"]
@@ -56,23 +56,23 @@ class Response:
         return np.linalg.solve(held, pull.T).T @ self.lift.T
 
 
-def laplacian(network: ResistorNetwork, conductance: np.ndarray) -> csc_array:
+def laplacian(network: LinearNetwork, conductance: np.ndarray) -> csc_array:
     """L = Δᵀ diag(g) Δ, sparse (n_nodes, n_nodes)."""
     incidence = network.incidence()
     return csc_array(incidence.T @ diags_array(conductance) @ incidence)
 
 
-def power(network: ResistorNetwork, conductance: np.ndarray, voltages: np.ndarray) -> np.ndarray:
+def power(network: LinearNetwork, conductance: np.ndarray, voltages: np.ndarray) -> np.ndarray:
     """P = ½ Σ_j g_j (Δv_j)², the energy of this substrate, over the last axis."""
     return 0.5 * network.drops(voltages) ** 2 @ conductance
 
 
-def response(network: ResistorNetwork, conductance: np.ndarray, task: Task) -> Response:
+def response(network: LinearNetwork, conductance: np.ndarray, task: Task) -> Response:
     """Solve Kirchhoff's law once for all examples of a task.
 
     Parameters
     ----------
-    network : ResistorNetwork
+    network : LinearNetwork
     conductance : array, (n_edges,)
         Positive.
     task : Task
@@ -101,26 +101,21 @@ def response(network: ResistorNetwork, conductance: np.ndarray, task: Task) -> R
     return Response(np.ascontiguousarray(free.T), lift, stiffness)
 
 
-def equilibrium_voltages(network: ResistorNetwork, conductance: np.ndarray, task: Task) -> np.ndarray:
+def equilibrium_voltages(network: LinearNetwork, conductance: np.ndarray, task: Task) -> np.ndarray:
     """v^F of every example, (n_examples, n_nodes)."""
     return response(network, conductance, task).free
 
 
-def _held(network: ResistorNetwork, task: Task) -> np.ndarray:
+def _held(network: LinearNetwork, task: Task) -> np.ndarray:
     """Sources, then the ground."""
-    ground = [] if network.ground is None else [network.ground]
-    return np.concatenate([task.sources, np.array(ground, np.int64)])
+    return np.concatenate([task.sources, network.held])
 
 
-def _matrix(network: ResistorNetwork, conductance: np.ndarray, size: int) -> np.ndarray | csc_array:
+def _matrix(network: LinearNetwork, conductance: np.ndarray, size: int) -> np.ndarray | csc_array:
     """L, dense if the interior is small."""
     if size > DENSE:
         return laplacian(network, conductance)
-    n, (a, b) = network.nodes, network.edges.T
-    flat = np.bincount(a * n + b, conductance, n * n) + np.bincount(b * n + a, conductance, n * n)
-    matrix = -flat.reshape(n, n)
-    matrix[np.arange(n), np.arange(n)] = -matrix.sum(axis=1)
-    return matrix
+    return network.dense(conductance)
 
 
 def _solver(matrix: np.ndarray | csc_array, interior: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

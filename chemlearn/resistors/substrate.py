@@ -1,4 +1,4 @@
-"""A network of resistors as a substrate of any learning rule: s = −½ (Δv)² at every edge."""
+"""Linear networks as substrates of any learning rule; of resistors, s = −½ (Δv)² at every edge."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Literal, get_args
 
 from chemlearn.learning.arrays import Array, xp
 from chemlearn.learning.substrate import Block, Params, RampGroup, blocks_of, check_nudge
-from chemlearn.resistors.network import ResistorNetwork, check_conductances
+from chemlearn.resistors.network import LinearNetwork, check_conductances
 from chemlearn.resistors.solve import Response, power, response
 from chemlearn.resistors.tasks import Task, check_tasks
 
-__all__ = ["Moves", "Nudge", "ResistorSubstrate"]
+__all__ = ["LinearSubstrate", "Moves", "Nudge", "ResistorSubstrate"]
 
 Nudge = Literal["clamp", "energy"]
-"""What a nudge does to the targets; see :class:`ResistorSubstrate`."""
+"""What a nudge does to the targets; see :class:`LinearSubstrate`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,26 +60,31 @@ class Moves:
 
 
 @dataclass(frozen=True, eq=False)
-class ResistorSubstrate:
-    r"""A network of resistors with its sources and targets; parameters are the ``conductance`` of each edge.
+class LinearSubstrate:
+    r"""A linear network with its sources and targets, whose edges have one parameter each.
 
-    The energy is the power P = ½ Σ g (Δv)², so that an edge sees s = −½ (Δv)². A state is the voltages of all
-    nodes, (n_batch, n_nodes); inputs are voltages of the sources, targets those wanted. The state of rest is
-    solved for, so ``start`` and ``steps`` change nothing.
+    The energy is E = ½ Σ w^p (Δv)², w the parameter, so that an edge sees s = −½ p w^(p−1) (Δv)². A state is
+    the values of all places (voltages, pressures, displacements of coordinates), (n_batch, n_places);
+    inputs are those of the sources, targets those wanted. The state of rest is solved for, so ``start`` and
+    ``steps`` change nothing.
 
     Parameters
     ----------
-    network : ResistorNetwork
+    network : LinearNetwork
     sources, targets : array of int
-        Nodes; none is the ground.
+        Places; none is held.
     nudge : {'clamp', 'energy'}
         ``clamp`` holds the targets at v_T^F + η (V_T − v_T^F), η the nudge: coupled learning, whose rate α is
         a :class:`~chemlearn.learning.rules.Contrastive` rate of 2α. ``energy`` adds η Σ_T (v_T − V_T)² to the
         power, so that for η → 0 a contrastive rule of rate 1 descends the error C = Σ_T (V_T − v_T)² itself.
     initial : float
-        Conductance of all edges before learning.
+        Parameter of all edges before learning.
     least : float
-        Smallest conductance; :meth:`bounded` puts those below it there.
+        Smallest parameter; :meth:`bounded` puts those below it there.
+    parameter : str
+        Name of the parameter.
+    exponent : int
+        p: what couples the ends of an edge is w^p.
 
     Raises
     ------
@@ -91,12 +96,14 @@ class ResistorSubstrate:
     S, eq. (1); Scellier, Bengio, doi:10.3389/fncom.2017.00024.
     """
 
-    network: ResistorNetwork
+    network: LinearNetwork
     sources: Array
     targets: Array
     nudge: Nudge = "clamp"
     initial: float = 1.0
     least: float = 1e-6
+    parameter: str = "conductance"
+    exponent: int = 1
 
     def __post_init__(self) -> None:
         task = Task(
@@ -109,26 +116,25 @@ class ResistorSubstrate:
             raise ValueError(f"the nudge is {' or '.join(map(repr, get_args(Nudge)))}, got {self.nudge!r}")
         if not 0 < self.least <= self.initial < float("inf"):
             raise ValueError(
-                f"conductances begin at the least one or above, got {self.initial} and {self.least}, "
+                f"{self._plural} begin at the least one or above, got {self.initial} and {self.least}, "
                 "which must be positive"
             )
 
-    @classmethod
-    def of(cls, network: ResistorNetwork, task: Task, **how: Any) -> ResistorSubstrate:
-        """The substrate with the sources and targets of a task."""
-        return cls(network, task.sources, task.targets, **how)
+    @property
+    def _plural(self) -> str:
+        return {"radius": "radii", "stiffness": "stiffnesses"}.get(self.parameter, f"{self.parameter}s")
 
     def init(self, rng: Any = None) -> Params:
-        """All conductances equal; nothing is drawn."""
-        return {"conductance": xp.full(self.network.n_edges, float(self.initial))}
+        """All parameters equal; nothing is drawn."""
+        return {self.parameter: xp.full(self.network.n_edges, float(self.initial))}
 
     def bounded(self, params: Params) -> Params:
-        """The parameters with no conductance below ``least``: what to do after each update."""
-        return {"conductance": xp.maximum(params["conductance"], self.least)}
+        """The parameters with none below ``least``: what to do after each update."""
+        return {self.parameter: xp.maximum(params[self.parameter], self.least)}
 
     def energy(self, params: Params, state: Array) -> Array:
-        """P = ½ Σ g (Δv)² of each example, (n_batch,), without the nudge."""
-        return power(self.network, self._conductance(params), state)
+        """E = ½ Σ w^p (Δv)² of each example, (n_batch,), without the nudge."""
+        return power(self.network, self._weights(params) ** self.exponent, state)
 
     def equilibrium(
         self,
@@ -140,7 +146,7 @@ class ResistorSubstrate:
         start: Any = None,
         steps: int | None = None,
     ) -> Array:
-        """Voltages at rest, (n_batch, n_nodes), free or nudged towards a target.
+        """Values at rest, (n_batch, n_places), free or nudged towards a target.
 
         Parameters
         ----------
@@ -156,7 +162,7 @@ class ResistorSubstrate:
         Raises
         ------
         ValueError
-            If a shape does not fit, a conductance is not positive, or there is a nudge but no target.
+            If a shape does not fit, a parameter is not positive, or there is a nudge but no target.
         """
         if nudge and target is None:
             raise ValueError(f"a nudge needs a target, got nudge={nudge} and none")
@@ -164,12 +170,13 @@ class ResistorSubstrate:
         return found.free + self._shift(found, task, nudge) if nudge else found.free
 
     def output(self, state: Array) -> Array:
-        """Voltages of the targets, (n_batch, n_targets)."""
+        """Values of the targets, (n_batch, n_targets)."""
         return state[:, self.targets]
 
     def signal(self, params: Params, state: Array) -> Params:
-        """s = −½ (Δv)² of each edge, mean over the batch."""
-        return {"conductance": -0.5 * (self.network.drops(state) ** 2).mean(axis=0)}
+        """s = −∂E/∂w of each edge, mean over the batch."""
+        slope = self._slope(params)
+        return {self.parameter: -0.5 * slope * (self.network.drops(state) ** 2).mean(axis=0)}
 
     def swing(
         self, params: Params, x: Array, target: Array, nudge: float, *, knots: int = 9, start: Any = None
@@ -178,10 +185,10 @@ class ResistorSubstrate:
 
         Returns
         -------
-        state : array, (n_batch, n_nodes)
+        state : array, (n_batch, n_places)
             The free one.
         ramp : dict
-            Signals as :class:`Moves`, from the voltages' differences to the free state, so that a small
+            Signals as :class:`Moves`, from the values' differences to the free state, so that a small
             nudge costs no digits.
 
         Raises
@@ -193,27 +200,49 @@ class ResistorSubstrate:
         if int(knots) != knots or knots < 2:
             raise ValueError(f"a ramp has a whole number of knots of at least 2, got {knots}")
         found, task = self._response(params, x, target)
-        drop = self.network.drops(found.free)
+        drop, slope = self.network.drops(found.free), self._slope(params)
         moves = xp.zeros((int(knots), self.network.n_edges))
         for knot in range(1, int(knots)):
             shift = self.network.drops(self._shift(found, task, nudge * knot / (knots - 1)))
-            moves[knot] = -(shift * (drop + 0.5 * shift)).mean(axis=0)
-        return found.free, {"conductance": Moves(self.signal(params, found.free)["conductance"], moves)}
+            moves[knot] = -slope * (shift * (drop + 0.5 * shift)).mean(axis=0)
+        return found.free, {self.parameter: Moves(self.signal(params, found.free)[self.parameter], moves)}
 
-    def _conductance(self, params: Params) -> Array:
-        if set(params) != {"conductance"}:
-            raise ValueError(f"parameters of a network of resistors are 'conductance', got {sorted(params)}")
-        return check_conductances(self.network, params["conductance"])
+    @property
+    def _kind(self) -> str:
+        return "resistors" if self.parameter == "conductance" else f"edges with a {self.parameter}"
+
+    def _weights(self, params: Params) -> Array:
+        if set(params) != {self.parameter}:
+            raise ValueError(
+                f"parameters of a network of {self._kind} are {self.parameter!r}, got {sorted(params)}"
+            )
+        return check_conductances(self.network, params[self.parameter], self._plural)
+
+    def _slope(self, params: Params) -> Array:
+        """d(w^p)/dw, (n_edges,)."""
+        if self.exponent == 1:
+            return xp.ones(self.network.n_edges)
+        return self.exponent * self._weights(params) ** (self.exponent - 1)
 
     def _response(self, params: Params, x: Array, target: Array | None) -> tuple[Response, Task]:
         x = xp.asarray(x, float)
         if target is None:
             target = xp.zeros((len(x), len(self.targets)))
         task = Task(self.sources, x, self.targets, target)
-        return response(self.network, self._conductance(params), task), task
+        return response(self.network, self._weights(params) ** self.exponent, task), task
 
     def _shift(self, found: Response, task: Task, nudge: float) -> Array:
-        """How far the nudge moves all voltages."""
+        """How far the nudge moves all values."""
         if self.nudge == "clamp":
             return nudge * found.clamped(task)
         return found.pulled(task, nudge)
+
+
+@dataclass(frozen=True, eq=False)
+class ResistorSubstrate(LinearSubstrate):
+    """A network of resistors: the parameter of an edge is its ``conductance``, the energy the power."""
+
+    @classmethod
+    def of(cls, network: LinearNetwork, task: Task, **how: Any) -> ResistorSubstrate:
+        """The substrate with the sources and targets of a task."""
+        return cls(network, task.sources, task.targets, **how)

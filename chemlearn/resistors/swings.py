@@ -23,7 +23,7 @@ from chemlearn.resistors.solve import Response
 from chemlearn.resistors.tasks import Task
 from chemlearn.signal import Signal
 
-__all__ = ["Memory", "Swing", "followed", "memory", "moves", "rest_modes"]
+__all__ = ["Memory", "Swing", "followed", "mean_square", "memory", "moves", "passed", "rest_modes"]
 
 STRAIGHT = 1e-2
 """Below this k t the lag of a mode is summed as a series, which loses no digits."""
@@ -118,21 +118,38 @@ class Memory(NamedTuple):
         u : array, (..., n_instants, n_edges)
         threshold : float or array, (n_edges,)
         """
-        after = np.roll(u, -1, axis=-2)
-        loud, later = np.abs(u) >= threshold, np.abs(after) >= threshold
-        total = np.where(loud & later, 0.5 * (u + after), 0.0)
-        # Where u crosses ±θ: ∫ u du from θ on, over the change of u.
-        some = np.nonzero(loud ^ later)
-        a, b, limit = u[some], after[some], np.broadcast_to(threshold, u.shape)[some]
-        outer = np.maximum(np.abs(a), np.abs(b))
-        total[some] = np.where(loud[some], -1, 1) * 0.5 * (outer - limit) * (outer + limit) / (b - a)
-        return np.tensordot(total, self.steps, axes=(-2, 0))
+        return passed(u, np.roll(u, -1, axis=-2), self.steps, threshold)
 
     def mean_square(self, u: np.ndarray) -> np.ndarray:
         """⟨u²⟩ over one period, u straight between the instants of its second axis from the end."""
-        after = np.roll(u, -1, axis=-2)
-        squares = (u * u + u * after + after * after) / 3
-        return np.tensordot(squares, self.steps, axes=(-2, 0)) / self.steps.sum()
+        return mean_square(u, np.roll(u, -1, axis=-2), self.steps)
+
+
+def passed(u: np.ndarray, after: np.ndarray, steps: np.ndarray, threshold: float | np.ndarray) -> np.ndarray:
+    """∫ g_θ(u) dt of what goes straight from each u to what is after it, (..., n_edges).
+
+    Parameters
+    ----------
+    u, after : array, (..., n_steps, n_edges)
+        At the beginning and at the end of each step.
+    steps : array, (n_steps,)
+    threshold : float or array, (n_edges,)
+        θ: of u all passes where ``|u|`` ≥ θ, else nothing.
+    """
+    loud, later = np.abs(u) >= threshold, np.abs(after) >= threshold
+    total = np.where(loud & later, 0.5 * (u + after), 0.0)
+    # Where u crosses ±θ: ∫ u du from θ on, over the change of u.
+    some = np.nonzero(loud ^ later)
+    a, b, limit = u[some], after[some], np.broadcast_to(threshold, u.shape)[some]
+    outer = np.maximum(np.abs(a), np.abs(b))
+    total[some] = np.where(loud[some], -1, 1) * 0.5 * (outer - limit) * (outer + limit) / (b - a)
+    return np.tensordot(total, steps, axes=(-2, 0))
+
+
+def mean_square(u: np.ndarray, after: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """⟨u²⟩ of what goes straight from each u to what is after it; shapes as in :func:`passed`."""
+    squares = (u * u + u * after + after * after) / 3
+    return np.tensordot(squares, steps, axes=(-2, 0)) / steps.sum()
 
 
 @lru_cache(maxsize=32)

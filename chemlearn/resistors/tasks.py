@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.csgraph import connected_components
 
-from chemlearn.resistors.network import ResistorNetwork, whole_numbers
+from chemlearn.resistors.network import LinearNetwork, whole_numbers
 
 __all__ = ["Task", "allosteric", "as_tasks", "check_tasks", "regression"]
 
@@ -81,7 +81,7 @@ def as_tasks(tasks: Task | Sequence[Task]) -> tuple[Task, ...]:
     return found
 
 
-def check_tasks(network: ResistorNetwork, tasks: Sequence[Task]) -> None:
+def check_tasks(network: LinearNetwork, tasks: Sequence[Task]) -> None:
     """Refuse tasks that the network cannot even be asked.
 
     Raises
@@ -91,38 +91,44 @@ def check_tasks(network: ResistorNetwork, tasks: Sequence[Task]) -> None:
         target that no source reaches but through the ground.
     """
     for task in tasks:
-        if len(task.sources) + len(task.targets) > network.nodes - (network.ground is not None):
+        if len(task.sources) + len(task.targets) > network.nodes - len(network.held):
             raise ValueError(
                 f"{len(task.sources)} sources and {len(task.targets)} targets are more than the "
-                f"{network.nodes} nodes of the network, of which the ground can be neither"
+                f"{network.nodes} {network.places} of the network, of which the ground can be neither"
             )
         for name, nodes in (("source", task.sources), ("target", task.targets)):
             for node in nodes.tolist():
                 if not 0 <= node < network.nodes:
-                    raise ValueError(f"{name} {node} is none of the nodes 0 to {network.nodes - 1}")
-                if node == network.ground:
-                    raise ValueError(f"{name} {node} is the ground, which is held at 0 V; take another node")
+                    raise ValueError(
+                        f"{name} {node} is none of the {network.places} 0 to {network.nodes - 1}"
+                    )
+                if node in network.held:
+                    raise ValueError(
+                        f"{name} {node} is the ground, which is held at 0 V; take another node"
+                        if network.places == "nodes"
+                        else f"{name} {node} is held at 0; take another of the {network.places}"
+                    )
         _check_reached(network, task)
 
 
-def _check_reached(network: ResistorNetwork, task: Task) -> None:
+def _check_reached(network: LinearNetwork, task: Task) -> None:
     """Without the ground, each target must be in one part with a source."""
-    if network.ground is None:
+    if not len(network.held):
         return
     graph = network.adjacency().tolil()
-    graph[network.ground, :] = 0
-    graph[:, network.ground] = 0
+    graph[network.held, :] = 0
+    graph[:, network.held] = 0
     _count, part = connected_components(graph.tocsr(), directed=False)
     for target in task.targets.tolist():
         if not (part[task.sources] == part[target]).any():
             raise ValueError(
-                f"no source reaches target {target}: every path passes through the ground {network.ground}, "
-                "so its voltage is 0 whatever is learned"
+                f"no source reaches target {target}: every path passes through the ground "
+                f"{network.held[-1]}, so its voltage is 0 whatever is learned"
             )
 
 
 def allosteric(
-    network: ResistorNetwork,
+    network: LinearNetwork,
     *,
     sources: int = 5,
     targets: int = 3,
@@ -133,7 +139,8 @@ def allosteric(
 
     Parameters
     ----------
-    network : ResistorNetwork
+    network : LinearNetwork
+        Of springs, sources and targets are coordinates, and voltages displacements.
     sources, targets : int
         How many of each; none of them is the ground.
     spread : float
@@ -158,7 +165,7 @@ def allosteric(
 
 
 def regression(
-    network: ResistorNetwork,
+    network: LinearNetwork,
     *,
     examples: int = 20,
     sources: int = 3,
@@ -169,7 +176,7 @@ def regression(
 
     Parameters
     ----------
-    network : ResistorNetwork
+    network : LinearNetwork
         With a ground, without which the rows of any map of resistors sum to 1.
     examples, sources, targets : int
         How many of each.
@@ -188,7 +195,7 @@ def regression(
     ValueError
         If the network has no ground or fewer nodes than sources and targets, or there are no examples.
     """
-    if network.ground is None:
+    if not len(network.held):
         raise ValueError("a regression task needs a network with a ground")
     if examples < 1:
         raise ValueError(f"a regression task has at least one example, got {examples}")
@@ -200,12 +207,12 @@ def regression(
     return Task(nodes[:sources], inputs, nodes[sources:], inputs @ coefficients.T, about), coefficients
 
 
-def _some_nodes(network: ResistorNetwork, sources: int, targets: int, rng: np.random.Generator) -> np.ndarray:
+def _some_nodes(network: LinearNetwork, sources: int, targets: int, rng: np.random.Generator) -> np.ndarray:
     """Different nodes but the ground."""
-    allowed = np.delete(np.arange(network.nodes), [] if network.ground is None else [network.ground])
+    allowed = np.delete(np.arange(network.nodes), network.held)
     if sources < 1 or targets < 1 or sources + targets > len(allowed):
         raise ValueError(
             f"a task has at least one source and one target and no more than {len(allowed)} in all, "
-            f"which is how many nodes there are beside the ground, got {sources} and {targets}"
+            f"which is how many {network.places} there are beside the ground, got {sources} and {targets}"
         )
     return rng.choice(allowed, sources + targets, replace=False)

@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
+from threadpoolctl import threadpool_limits
 
 from chemlearn.checks import check_positive
 from chemlearn.kernels.kernel import Kernel
@@ -28,7 +29,15 @@ from chemlearn.resistors.solve import Response, response
 from chemlearn.resistors.swings import Memory, Swing, memory, moves
 from chemlearn.resistors.tasks import Task, check_tasks
 
-__all__ = ["Protocol", "Size", "Threshold", "train_temporal"]
+__all__ = [
+    "Protocol",
+    "Size",
+    "SlidingThreshold",
+    "Threshold",
+    "check_training",
+    "outcome_of",
+    "train_temporal",
+]
 
 Size = Literal["share", "displacement"]
 """What of a nudge is constant: its share η of the error, or the distance by which it moves the targets."""
@@ -105,6 +114,7 @@ class Protocol:
         return whole * self.swing.ratio ** -float(step % self.ladder)
 
 
+@threadpool_limits.wrap(limits=1)  # its matrices are small, and threads would wait for each other
 def train_temporal(
     network: ResistorNetwork,
     task: Task,
@@ -167,7 +177,9 @@ def train_temporal(
     protocol = protocol or Protocol()
     check_tasks(network, [task])
     begin = check_conductances(network, conductance)
-    _check(alpha, gamma, least, goal, steps)
+    check_training(goal, steps, alpha=alpha, least=least)
+    if not gamma > 0:
+        raise ValueError(f"gamma must be positive, or infinite for a network at rest, got {gamma}")
     if begin.min() < least:
         raise ValueError(f"conductances begin at the least one, {least:g}, or above, got {begin.min():g}")
     course = _Course()
@@ -176,10 +188,9 @@ def train_temporal(
     return _dataset(run, course, begin, conductance, goal, int(steps), ended)
 
 
-def _check(alpha: float, gamma: float, least: float, goal: float, steps: int) -> None:
-    check_positive(alpha=alpha, least=least)
-    if not gamma > 0:
-        raise ValueError(f"gamma must be positive, or infinite for a network at rest, got {gamma}")
+def check_training(goal: float, steps: int, **positive: float) -> None:
+    """Refuse a goal that is no share, steps that are none, and what must be positive and is not."""
+    check_positive(**positive)
     if not 0 < goal < 1:
         raise ValueError(f"the goal is a share of the first error between 0 and 1, got {goal}")
     if int(steps) != steps or steps < 1:
@@ -255,8 +266,7 @@ class _Edges:
 
     def __init__(self, run: _Run, kept: Memory) -> None:
         self.run, self.kept = run, kept
-        self.squared: np.ndarray | None = None
-        self.unit = math.nan
+        self.thresholds = SlidingThreshold(run.protocol, kept.moment)
 
     def change(
         self, now: np.ndarray, found: Response, nudge: float, contrast: np.ndarray
@@ -264,22 +274,48 @@ class _Edges:
         """∫ g_θ(u) dt/|M₁| over one period, (n_edges,), and the share of edges where u passes θ."""
         run, kept = self.run, self.kept
         swing = run.protocol.swing
-        if math.isnan(self.unit):
-            self.unit = kept.moment * float(np.abs(contrast).max()) / swing.fall
         moved = moves(run.network, now, run.task, found, nudge, run.gamma, swing, kept.times)
         answer = kept.answer @ moved
         if kept.area:
             answer += kept.area * (-0.5 * run.network.drops(found.free) ** 2)[:, None, :]
-        threshold = self._threshold(now, contrast, answer)
+        squared = kept.mean_square(answer).mean(axis=0)
+        threshold = self.thresholds(squared, contrast, (now > run.least) | (contrast > 0))
         passed = np.abs(answer) >= threshold
         total = kept.passed(answer, threshold).mean(axis=0)
         return total / kept.moment, float(passed.any(axis=(0, 1)).mean())
 
-    def _threshold(self, now: np.ndarray, contrast: np.ndarray, answer: np.ndarray) -> float | np.ndarray:
-        """θ of this period; afterwards a sliding one moves."""
-        how = self.run.protocol
+
+class SlidingThreshold:
+    """θ of each period, of a protocol and edges whose memory has the first moment ``moment``.
+
+    Parameters
+    ----------
+    protocol : Protocol
+    moment : float
+        ``|M₁|``, what a unit of contrast comes to in u times time.
+    """
+
+    def __init__(self, protocol: Protocol, moment: float) -> None:
+        self.protocol, self.moment = protocol, moment
+        self.squared: np.ndarray | None = None
+        self.unit = math.nan
+
+    def __call__(self, squared: np.ndarray, contrast: np.ndarray, movable: np.ndarray) -> float | np.ndarray:
+        """θ of this period; afterwards a sliding one moves.
+
+        Parameters
+        ----------
+        squared : array, (n_edges,)
+            ⟨u²⟩ of this period, which moves the thresholds of the next ones; of the first, its own too.
+        contrast : array, (n_edges,)
+            Of the network at rest.
+        movable : array of bool, (n_edges,)
+            Edges that can follow their contrast.
+        """
+        how = self.protocol
+        if math.isnan(self.unit):
+            self.unit = self.moment * float(np.abs(contrast).max()) / how.swing.fall
         if how.threshold == "own":
-            squared = self.kept.mean_square(answer).mean(axis=0)
             before = squared if self.squared is None else self.squared
             self.squared = before + (squared - before) / how.recall
             return np.maximum(how.margin * np.sqrt(before), how.floor * self.unit)
@@ -287,9 +323,21 @@ class _Edges:
             return max(how.margin, how.floor) * self.unit
         seen = np.abs(contrast)
         if how.threshold == "movable":
-            seen = seen[(now > self.run.least) | (contrast > 0)]
-        level = self.kept.moment * float(seen.max(initial=0.0)) / how.swing.fall
+            seen = seen[movable]
+        level = self.moment * float(seen.max(initial=0.0)) / how.swing.fall
         return max(how.margin * level, how.floor * self.unit)
+
+
+def outcome_of(ended: str, goal: float, updates: int, errors: list[float]) -> str:
+    """How a training ended, in words, from 'goal', 'still' or 'steps'."""
+    if ended == "goal":
+        return f"C/C0 = {goal:g} after {updates} updates"
+    if ended == "still":
+        return (
+            f"did not reach C/C0 = {goal:g}: no edge changes any more after {updates} updates, "
+            f"at {errors[-1]:.3g}"
+        )
+    return f"did not reach C/C0 = {goal:g} in {updates} updates: the least was {min(errors):.3g}"
 
 
 def _dataset(
@@ -304,13 +352,6 @@ def _dataset(
     updates = len(course.nudges)
     lead = int(run.kernel is not None and run.protocol.threshold == "own")
     time = (updates + lead) * run.protocol.swing.period * len(run.task)
-    least = min(course.errors)
-    outcome = {
-        "goal": f"C/C0 = {goal:g} after {updates} updates",
-        "still": f"did not reach C/C0 = {goal:g}: no edge changes any more after {updates} updates, "
-        f"at {course.errors[-1]:.3g}",
-        "steps": f"did not reach C/C0 = {goal:g} in {updates} updates: the least was {least:.3g}",
-    }[ended]
     data = {
         "error": ("step", course.errors, {"units": "1", "long_name": "C/C0 at rest"}),
         "nudge": ("update", course.nudges, {"units": "1", "long_name": "nudge at its peak"}),
@@ -337,7 +378,7 @@ def _dataset(
         "reached": int(ended == "goal"),
         "updates": updates,
         "training_time": time if ended == "goal" else math.nan,
-        "outcome": outcome,
+        "outcome": outcome_of(ended, goal, updates, course.errors),
         "chemlearn_version": version("chemlearn"),
     }
     return xr.Dataset(data, coords, settings)
