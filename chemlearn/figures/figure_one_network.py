@@ -41,7 +41,7 @@ def one_network(*, fast: bool = False, seed: int = SEED) -> Drawn:
     Parameters
     ----------
     fast : bool
-        8 tasks instead of 50 (12 for the maps and times) and coarser maps.
+        5 tasks instead of 50 (2 instead of 12 for the maps and times) and coarser maps.
     seed : int
         Root seed of the tasks.
     """

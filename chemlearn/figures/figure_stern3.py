@@ -74,7 +74,7 @@ def stern3(*, fast: bool = False, seed: int = SEED) -> Drawn:
 
 
 def _data(fast: bool, seed: int) -> xr.Dataset:
-    count = 12 if fast else 50
+    count = 6 if fast else 50
     rates = np.logspace(-3, 6, 10)
     five, ten = Trials.drawn(count, 5, seed), Trials.drawn(count, 10, seed)
     parts = [_times(five, rates), _frequencies(ten, fast), _critical(ten, 2 if fast else 12), _collapse(five)]
@@ -186,6 +186,22 @@ def _meeting(data: xr.Dataset) -> Claim:
 
 
 def _claims(data: xr.Dataset) -> Iterator[Claim]:
+    """All claims; of those about tasks drawn here a fast run has too few to judge."""
+    fast = data.attrs["resolution"] != "full"
+    for claim in (*_laws(data), _compared(data), *_oscillations(data)):
+        yield claim._replace(holds=None) if fast else claim
+    yield from many_claims(saved_times())
+    spread = data.collapsed.std("level") / data.collapsed.mean("level")
+    yield judged(
+        f"T √(αγ) depends on R = αV²/(γ g₀²) alone {OURS}",
+        f"differs by at most {float(spread.max()):.0e} over {len(LEVELS)} sets of g₀ and γ",
+        float(spread.max()),
+        high=1e-4,
+    )
+
+
+def _laws(data: xr.Dataset) -> Iterator[Claim]:
+    """Exponents of the training time, and where they meet."""
     slow = _law(data, "instantaneous", 0, SLOW)
     yield judged(
         "for α ≪ γ the training time falls as (α/γ)^−1 (Fig. 3B)",
@@ -205,8 +221,10 @@ def _claims(data: xr.Dataset) -> Iterator[Claim]:
             -0.45,
         )
     yield _meeting(data)
-    yield from many_claims(saved_times())
-    yield _compared(data)
+
+
+def _oscillations(data: xr.Dataset) -> Iterator[Claim]:
+    """How frequencies grow, and where oscillations begin."""
     law = _oscillation_law(data)
     yield judged(
         "beyond α_c the frequency grows as (α/γ)^1/2 (Fig. 3C)",
@@ -214,13 +232,6 @@ def _claims(data: xr.Dataset) -> Iterator[Claim]:
         law.exponent,
         0.45,
         0.55,
-    )
-    spread = data.collapsed.std("level") / data.collapsed.mean("level")
-    yield judged(
-        f"T √(αγ) depends on R = αV²/(γ g₀²) alone {OURS}",
-        f"differs by at most {float(spread.max()):.0e} over {len(LEVELS)} sets of g₀ and γ",
-        float(spread.max()),
-        high=1e-4,
     )
     yield from _criticality(data)
 

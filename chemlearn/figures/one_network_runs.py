@@ -70,13 +70,13 @@ class _Tasks(NamedTuple):
 
 def measured(fast: bool, seed: int) -> xr.Dataset:
     """All runs of the figure; fewer tasks and coarser maps if fast."""
-    drawn = Trials.drawn(8 if fast else 50, 5, seed)
+    drawn = Trials.drawn(5 if fast else 50, 5, seed)
     runs = [
         train_temporal(drawn.network, task, None, Protocol(), goal=GOAL, steps=STEPS) for task in drawn.tasks
     ]
     able = [number for number, run in enumerate(runs) if run.reached]
     tasks = _Tasks(Trials(drawn.network, [drawn.tasks[n] for n in able]), [runs[n].updates for n in able])
-    some = 4 if fast else 12
+    some = 2 if fast else 12
     few = _Tasks(Trials(drawn.network, tasks.trials.tasks[:some]), tasks.ideal[:some])
     parts = [_signals(few), _courses(few), _protocols(tasks), _map(few, fast), _times(few, fast)]
     parts.append(_last(few, 60 if fast else 300))
@@ -173,7 +173,7 @@ def _protocols(tasks: _Tasks) -> xr.Dataset:
 def _map(tasks: _Tasks, fast: bool) -> xr.Dataset:
     """Share of tasks solved out of equilibrium."""
     rates = np.logspace(-3, 2, 6 if fast else 11)
-    memories = np.logspace(-2, 1, 4 if fast else 7)
+    memories = np.logspace(-1 if fast else -2, 1, 3 if fast else 7)
     share = np.empty((len(MAPPED), len(memories), len(rates)))
     for i, ratio in enumerate(MAPPED.tolist()):
         protocol = Protocol(Swing(1.0, ratio))
