@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # Networks of resistors that learn: with two copies, and with one
+# # Physical networks that learn: with two copies, with one, and made of other stuff
 #
 # A network of resistors computes by itself: apply voltages to some nodes, and the others settle where the least power is
 # dissipated. It learns if every resistor follows a rule of its own. The rule of Stern et al. compares two copies of the
@@ -28,8 +28,9 @@
 # 4. One network: what one edge sees.
 # 5. One network learns, and what it cannot do without.
 # 6. One network out of equilibrium: how slow the nudge must be.
+# 7. Other bodies: tubes with a messenger, springs with dashpots, memristors with capacitors.
 #
-# Everything runs in less than half a minute.
+# Everything runs in about half a minute.
 
 # %%
 import math
@@ -40,6 +41,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Image
 
+from chemlearn.bodies import flow, memristors, springs, train_body
 from chemlearn.kernels.cut import sine
 from chemlearn.kernels.kernel import exponential
 from chemlearn.resistors import (
@@ -363,6 +365,52 @@ for rate in (1e-1, 1e0, 1e2, 1e4):
 # takes about as long as two copies at $\alpha/\gamma$ = 0.1, while those can learn faster than their voltages settle. That is the price of
 # doing without the second copy.
 #
+# ## 7. Other bodies
+#
+# So far the memory of an edge was a kernel that we gave it. Falk et al. name bodies whose edges have one by their own physics,
+# because something in them integrates what they see and works against it:
+#
+# - **tubes** in which the flow at the wall releases a messenger; the messenger makes what destroys it (`mechanochemical`). Tubes narrow
+#   where the messenger is above its set point.
+# - **springs**, each beside a spring with a dashpot in series (`maxwell`): the dashpot creeps until the stress is gone.
+# - **channels**, each beside a memristor with a capacitor in series (`capacitor_memristor`): the capacitor charges until the voltage over
+#   the memristor is gone.
+#
+# Every edge now integrates its own copy of that model, all through the run: nothing is taken to be periodic. The thresholds
+# are the edges' own, as above. Each body has the same task once more without what makes its edges compare: no
+# destruction of the messenger, no dashpot, no capacitor.
+
+# %%
+cases = [(flow(network), 9), (springs(network), 4), (memristors(network), 9)]
+missing = {"flow": "no feedback on the messenger", "springs": "no dashpot", "memristors": "no capacitor"}
+runs = {}
+fig, axes = plt.subplots(1, 3, figsize=(9, 2.9), sharey=True)
+for ax, (body, seed) in zip(axes, cases):
+    own = allosteric(body.network, seed=seed)        # for springs: displacements of nodes along x or y
+    ideal = train_body(body, own, memory="ideal")
+    learns = train_body(body, own, keep=True)
+    fails = train_body(body, own, memory=False, steps=3 * learns.updates)
+    runs[body.name] = own, learns
+    ax.plot(ideal.error, color="black", lw=1, label="ideal rule")
+    ax.plot(learns.error, color=BLUE, label="its own memory")
+    ax.plot(fails.error, "--", color=PURPLE, label=missing[body.name])
+    ax.axhline(1e-2, color=GREY, lw=0.7)
+    ax.set(yscale="log", xlabel="updates", title=body.name)
+    ax.legend(loc="upper right", bbox_to_anchor=(1.02, 0.93))
+    print(f"{body.name}: {learns.outcome}; {missing[body.name]}: {fails.outcome}")
+axes[0].set_ylabel("error at rest, $C/C_0$")
+plt.show()
+
+# %% [markdown]
+# What has grown and what has withered. The sources of a network of springs are displacements, along x or y, so some nodes
+# are both held in one direction and free in the other.
+
+# %%
+own, learns = runs["springs"]
+body = cases[1][0]
+draw_before_after(body.network, learns.weight_first.values, learns.weight.values, task=own, label=body.parameter)
+
+# %% [markdown]
 # ## Questions to go on with
 #
 # - Where does ringing begin? `chemlearn.resistors.critical_rate` finds the least $\alpha/\gamma$ at which a mode of voltages and conductances
@@ -372,11 +420,15 @@ for rate in (1e-1, 1e0, 1e2, 1e4):
 # - Edges cannot resolve everything: `Protocol(floor=0.1)` gives the threshold a least value. At which floor does learning stop, and
 #   does `size="displacement"`, a nudge that moves the targets equally far however small the error is, bring it back?
 # - Do two tasks fit into one network? `coupled_learning` takes a list of them.
+# - `train_body(..., protocol=...)` takes other swings. What happens to each body without the pause, or with a rise that is short
+#   beside the time of its memory?
 # - Is a network of another size any different? `disordered_network(400, seed=1)`.
 #
 # ## Where to go from here
 #
 # - `chemlearn figure stern-2` draws the error at seven decades of $\alpha/\gamma$ and what is left of it for fifty tasks;
 #   `chemlearn figure stern-1` and `stern-3` the experiment and the scaling laws.
-# - `chemlearn figure one-network` maps where one network learns.
+# - `chemlearn figure one-network` maps where one network learns; `chemlearn figure bodies` counts how many tasks each body solves,
+#   with and without its memory.
+# - `animate(body.network, learns.weights.values, "springs.gif", task=own, errors=learns.error.values)` writes a film.
 # - Where a kernel with two lobes comes from: [the third notebook](03_kernels_ladder_dissipation.ipynb).
