@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from itertools import combinations
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import chemlearn.data
@@ -22,6 +20,7 @@ from chemlearn.figures.shared import SEED, Drawn
 from chemlearn.learning.ranges import range_shares
 from chemlearn.learning.substrate import Ramp, as_ramp
 from chemlearn.learning.training import train
+from tests.pictures import assert_readable
 from tests.statistics import z_threshold
 
 PAPER, OWN = 2, 5
@@ -149,19 +148,7 @@ def test_a_small_run_judges_only_what_is_exact(small: Drawn) -> None:
 def test_everything_is_inside_the_picture(size: str, request: pytest.FixtureRequest) -> None:
     figure = request.getfixturevalue(size).figure
     assert isinstance(figure, Figure)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    box = figure.get_tightbbox(canvas.get_renderer())
-    width, height = figure.get_size_inches()
-    assert min(box.x0, box.y0) > -0.02
-    assert box.x1 < width + 0.02
-    assert box.y1 < height + 0.02
-    titles = [ax._left_title for ax in figure.axes if ax.get_title(loc="left")]
-    boxes = [title.get_window_extent() for title in titles]
-    assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
-    letters = [ax.get_title(loc="left")[:12] for ax in figure.axes if ax.get_title(loc="left")]
-    assert len(letters) == 6
-    assert letters == sorted(set(letters))
+    assert_readable(figure, titles=6)
 
 
 # --- the shipped run

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from chemlearn.figures.figure_one_network import _claims as one_network_claims
 from chemlearn.figures.figure_one_network import one_network
@@ -16,6 +13,7 @@ from chemlearn.figures.shared import Drawn
 from chemlearn.figures.stern_runs import Trials
 from chemlearn.resistors.coupled import coupled_learning
 from chemlearn.resistors.temporal import train_temporal
+from tests.pictures import assert_readable
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +43,7 @@ def test_data_say_what_they_are(name: str, request: pytest.FixtureRequest) -> No
 
 @pytest.mark.parametrize("name", ["times", "one"])
 def test_titles_are_inside_the_picture_and_apart(name: str, request: pytest.FixtureRequest) -> None:
-    figure = request.getfixturevalue(name).figure
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    box = figure.get_tightbbox(canvas.get_renderer())
-    width, height = figure.get_size_inches()
-    assert min(box.x0, box.y0) > -0.02
-    assert box.x1 < width + 0.02
-    assert box.y1 < height + 0.02
-    titles = [ax._left_title for ax in figure.axes if ax.get_title(loc="left")]
-    boxes = [title.get_window_extent() for title in titles]
-    assert len(boxes) >= 4
-    assert not any(first.overlaps(second) for first, second in combinations(boxes, 2))
+    assert_readable(request.getfixturevalue(name).figure)
 
 
 def test_training_times_are_those_of_the_dynamics(times: Drawn) -> None:

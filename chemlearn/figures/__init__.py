@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from chemlearn.figures.figure6 import fig6
     from chemlearn.figures.figure8 import fig8
     from chemlearn.figures.figure9 import fig9
+    from chemlearn.figures.figure_bodies import bodies
     from chemlearn.figures.figure_ladders import ladders
     from chemlearn.figures.figure_one_network import one_network
     from chemlearn.figures.figure_pareto import pareto
@@ -51,6 +52,11 @@ FIGURES = {
     "pareto": Entry(
         "pareto", "figure_pareto", "the least offset at each dissipation, over all rates of the ladder"
     ),
+    "bodies": Entry(
+        "bodies",
+        "figure_bodies",
+        "tubes, springs and memristors that learn by the physics of their edges",
+    ),
     "one-network": Entry(
         "one_network",
         "figure_one_network",
@@ -80,6 +86,7 @@ __all__ = [
     "Claim",
     "Drawn",
     "Entry",
+    "bodies",
     "fig2",
     "fig3",
     "fig4",
