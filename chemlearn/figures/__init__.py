@@ -1,4 +1,4 @@
-"""The figures of Falk et al. and Stern et al. and two more: functions that return data, picture, judgement.
+"""The figures of Falk et al. and Stern et al. and some of ours: functions that return data, picture, claims.
 
 Every figure is a function ``figN(*, fast=False, seed=...)`` that writes nothing and returns a
 :class:`~chemlearn.figures.shared.Drawn`; it is loaded when first used.

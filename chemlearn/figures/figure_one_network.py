@@ -157,9 +157,6 @@ _LOOKS = (
     (BLUE, "--"),
     (GREEN, "-."),
     (ORANGE, ":"),
-    (PURPLE, (0, (5, 1))),
-    (SKY, "-"),
-    (GREY, "--"),
 )
 
 
@@ -176,8 +173,22 @@ def _draw_signals(ax: Axes, data: xr.Dataset) -> None:
     letter(ax, "A", "one edge over one period")
 
 
+_RULE_LOOKS = {
+    "ideal": (BLACK, "-", ""),
+    "fixed": (ORANGE, ":", "s"),
+    "fixed, equally far": (PURPLE, (0, (5, 1)), "D"),
+    "two sizes": (SKY, "-", "v"),
+    "follows the largest": (GREY, "--", "P"),
+    "largest that can move": (GREEN, "-.", "X"),
+    "own": (BLUE, "--", "^"),
+    "own, of 10 periods": (BLACK, "-", "o"),
+}
+"""Colour, line and mark of each rule, the same in all panels."""
+
+
 def _draw_courses(ax: Axes, data: xr.Dataset) -> None:
-    for name, (colour, line) in zip(data.rule_shown.values, _LOOKS, strict=False):
+    for name in data.rule_shown.values:
+        colour, line, _mark = _RULE_LOOKS[name]
         label = {"ideal": "ideal rule, two copies", "own": "own threshold"}.get(name, name)
         ax.plot(data.course_step, data.course.sel(rule_shown=name), color=colour, linestyle=line, label=label)
     ax.axhline(GOAL, color=GREY, linewidth=0.8, linestyle=":")
@@ -188,9 +199,8 @@ def _draw_courses(ax: Axes, data: xr.Dataset) -> None:
 
 def _draw_protocols(ax: Axes, data: xr.Dataset) -> None:
     share = np.isfinite(data.updates).mean("task")
-    marks = "sDvPX^o"
-    looks = (*_LOOKS[3:], *_LOOKS[2:0:-1], _LOOKS[0])
-    for name, (colour, line), mark in zip(data.rule.values, looks, marks, strict=True):
+    for name in data.rule.values:
+        colour, line, mark = _RULE_LOOKS[name]
         ax.plot(data.range, share.sel(rule=name), marker=mark, color=colour, linestyle=line, label=name)
     ax.axhline(SHARE, color=GREY, linewidth=0.8, linestyle=":")
     ax.set(xscale="log", xlabel=r"range $\tau_s/\tau_f$", ylim=(-0.03, 1.05))
