@@ -12,9 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from chemlearn.assessment import Assessment
+from chemlearn.colours import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 from chemlearn.curves.curve import UpdateCurve
-
-BLUE, ORANGE, GREEN, PURPLE, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#666666"
 
 _SIZE = (6.4, 4.0)
 

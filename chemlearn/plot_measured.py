@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from chemlearn.colours import BLUE, GREY, ORANGE
 from chemlearn.kernels.kernel import Kernel
 from chemlearn.measured import MeasuredKernel
-from chemlearn.plot import BLUE, GREY, ORANGE
 
 _SIZE = (6.4, 5.6)
 _WIDE = 1000.0  # the last lag over the first one, from which on the axis is logarithmic

@@ -18,6 +18,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from chemlearn.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
+
 __all__ = [
     "BLACK",
     "BLUE",
@@ -43,18 +45,6 @@ __all__ = [
 
 SEED = 2312
 """Root seed of figures that draw at random and are given none."""
-
-BLUE, ORANGE, GREEN, PURPLE, SKY, GREY, BLACK = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#666666",
-    "#000000",
-)
-"""Okabe and Ito's colours, which colour-blind readers can tell apart. In print without colours some look
-alike, so lines differ in dashes too, and points in markers."""
 
 LEVELS = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256)), name="levels")
 """Colour map for ordered values: viridis, whose lightness rises evenly, less its yellow, pale on white."""

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
+from chemlearn.colours import BLUE
 from chemlearn.errors import DataError
 from chemlearn.resistors.pictures import PALE, DrawnEdges, Placed, draw_network
 from chemlearn.resistors.tasks import Task
@@ -154,7 +155,7 @@ class _Film(NamedTuple):
         past = None
         if curve is not None:
             axes[1].plot(times, curve, color=PALE, linewidth=1.0)
-            past = axes[1].plot([], [], color="#0072B2", linewidth=1.8, marker="o", markevery=[-1])[0]
+            past = axes[1].plot([], [], color=BLUE, linewidth=1.8, marker="o", markevery=[-1])[0]
             axes[1].set(yscale="log", xlabel=unit, ylabel="error")
             axes[1].spines[["top", "right"]].set_visible(False)
         figure.draw_without_rendering()

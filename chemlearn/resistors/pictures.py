@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
+from chemlearn.colours import BLACK, BLUE, ORANGE
 from chemlearn.resistors.tasks import Task
 
 __all__ = ["DrawnEdges", "Placed", "draw_before_after", "draw_network", "visible_segments"]
@@ -27,7 +28,7 @@ FOLDS = 3.0
 
 INK, PALE = "#404040", "#c8c8c8"
 
-MARKS = (("source", "o", "#0072B2", True), ("target", "s", "#D55E00", False), ("held", "X", "#000000", True))
+MARKS = (("source", "o", BLUE, True), ("target", "s", ORANGE, False), ("held", "X", BLACK, True))
 """Name, marker, colour and whether it is filled."""
 
 
