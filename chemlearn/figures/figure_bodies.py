@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +13,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullFormatter, NullLocator
 
+from chemlearn.bodies import SpringNetwork
 from chemlearn.figures.bodies_runs import GOAL, IDEAL, PATIENCE, RULES, SMALL, WITH, WITHOUT, measured
 from chemlearn.figures.shared import (
     BLACK,
@@ -40,7 +40,7 @@ SHARE = 0.8
 """Share of the ideal rule's tasks that a body is to solve."""
 
 ACCIDENTS = 0.1
-"""Share of them that edges which do not compare may come upon by small steps."""
+"""Share of them that edges which do not compare may come upon by small steps; chosen after 1 of 73 was seen."""
 
 ENOUGH = 10
 """Tasks from which on a share can be judged."""
@@ -79,7 +79,7 @@ class Words(NamedTuple):
 
 
 WORDS = {
-    "flow": Words("flow", "radius", "shear $s$", "messenger", "autoregulation"),
+    "flow": Words("flow", "radius", "release $s$", "messenger", "autoregulation"),
     "springs": Words("springs", "stiffness", "strain $s$", "stress × strain", "dashpot"),
     "memristors": Words("memristors", "conductance", "voltage $s$", "product of voltages", "capacitor"),
 }
@@ -152,34 +152,6 @@ def _listed(words: list[str]) -> str:
 # --- the picture
 
 
-@dataclass(frozen=True)
-class _Plane:
-    """A network in the plane with one place for each node, or with two, its coordinates."""
-
-    network: ResistorNetwork
-    per_node: int
-
-    @property
-    def nodes(self) -> int:
-        return self.per_node * self.network.nodes
-
-    @property
-    def edges(self) -> np.ndarray:
-        return self.network.edges
-
-    @property
-    def positions(self) -> np.ndarray | None:
-        return self.network.positions
-
-    @property
-    def box(self) -> float | None:
-        return self.network.box
-
-    @property
-    def held(self) -> np.ndarray:
-        return (self.per_node * self.network.held[:, None] + np.arange(self.per_node)).ravel()
-
-
 @styled
 def _draw(data: xr.Dataset) -> Figure:
     figure = Sheet(figsize=(14.4, 10.4), layout="constrained")
@@ -199,12 +171,12 @@ def _draw(data: xr.Dataset) -> Figure:
 
 def _draw_learned(ax: Axes, one: xr.Dataset, words: Words, name: str) -> DrawnEdges:
     """The network after it has learned; widths are weights, colours by what factor each has changed."""
-    network = published_network()
-    plane = _Plane(network, 2 if words.parameter == "stiffness" else 1)
+    plane = published_network()
+    network = SpringNetwork(plane) if words.parameter == "stiffness" else plane
     weight = one.weight.values
     drawn = draw_network(
         ax,
-        plane,
+        network,
         weight,
         task=Task(one.source.values, one.input.values, one.target.values, one.output.values),
         label=words.parameter,
@@ -216,15 +188,23 @@ def _draw_learned(ax: Axes, one: xr.Dataset, words: Words, name: str) -> DrawnEd
         legend=False,
     )
     before = Line2D([], [], color=GREY, linewidth=drawn.width, solid_capstyle="butt")
-    ax.legend(
-        [before],
-        [f"{words.parameter} before learning, everywhere"],
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0.01),
-        handlelength=2.0,
-    )
+    handles, labels = [before], [f"{words.parameter} before learning"]
+    if isinstance(network, SpringNetwork):
+        _draw_directions(ax, plane, one)
+        handles.append(Line2D([], [], color=GREY, marker="|", linestyle="", markersize=6, mew=1.5))
+        labels.append("moved along")
+    ax.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=2)
     letter(ax, name, f"{words.title}: {words.parameter} after learning")
     return drawn
+
+
+def _draw_directions(ax: Axes, plane: ResistorNetwork, one: xr.Dataset) -> None:
+    """Along which axis sources are moved and targets are to move."""
+    assert plane.positions is not None
+    for places, colour in ((one.source.values, "white"), (one.target.values, ORANGE)):
+        for place in places:
+            x, y = plane.positions[place // 2] % (plane.box or math.inf)
+            ax.plot(x, y, "|" if place % 2 else "_", color=colour, ms=5, mew=1.5, zorder=5, clip_on=False)
 
 
 def _draw_swing(figure: Figure, place: SubplotSpec, one: xr.Dataset, words: Words, name: str) -> None:
@@ -263,7 +243,7 @@ def _draw_courses(ax: Axes, one: xr.Dataset, name: str, *, legend: bool) -> None
     ax.set(yscale="log", xlabel="updates", ylabel=r"error $C/C_0$", xlim=(0, _last(one)))
     if legend:
         ax.legend(loc="upper right", bbox_to_anchor=(1.0, 0.7))
-    letter(ax, name, "its task")
+    letter(ax, name, "error on that task")
 
 
 def _last(one: xr.Dataset) -> int:
@@ -271,28 +251,38 @@ def _last(one: xr.Dataset) -> int:
     return int(one.step[np.isfinite(one.course).any("rule").values][-1])
 
 
+LEAST, MOST, TOP = 1.3, 400.0, 2e4
+"""Updates at the ends of the axes, and where the strip for what is not solved ends."""
+
+STRIP = 2 * PATIENCE * MOST
+"""Where it begins."""
+
+MARKS = {WITH: "o", WITHOUT: "x", SMALL: "+"}
+
+
 def _draw_tasks(ax: Axes, data: xr.Dataset, body: str, name: str) -> None:
     """Updates of all tasks against those of the ideal rule; what is not solved lies in a strip above."""
     updates = data.updates.sel(body=body)
     ideal = updates.sel(rule=IDEAL).values
-    span = np.array([1.5, 400.0])
-    ax.plot(span, span, color=BLACK, linewidth=0.8)
-    ax.plot(span, PATIENCE * span, color=GREY, linewidth=0.8, linestyle=":")
-    top = 3e3
-    ax.axhspan(top / 3, 15 * top, color="#ececec", linewidth=0)
-    marks = {WITH: "o", WITHOUT: "x", SMALL: "+"}
-    for level, (rule, mark) in zip((1.0, 2.6, 6.8), marks.items(), strict=True):
+    span = np.array([LEAST, MOST])
+    for factor, line in ((1, "-"), (PATIENCE, ":")):
+        ax.plot(span, factor * span, color=GREY, linewidth=0.8, linestyle=line)
+    ax.text(MOST, PATIENCE * MOST, f"× {PATIENCE} ", ha="right", va="bottom", color=GREY, fontsize=8)
+    ax.axhspan(STRIP, TOP, color="#ececec", linewidth=0)
+    levels = np.geomspace(STRIP, TOP, 2 * len(MARKS) + 1)[1::2]
+    for level, (rule, mark) in zip(levels, MARKS.items(), strict=True):
         found = updates.sel(rule=rule).values
-        shown = np.where(np.isfinite(found), found, level * top / 2)
+        shown = np.where(np.isfinite(found), found, level)
         label = f"{rule}: {Score.found(data, body, rule)}"
         ax.plot(ideal, shown, mark, color=_LOOKS[rule]["color"], label=label, mfc="none", mew=1.2)
-    ax.set(xscale="log", yscale="log", xlim=span, ylim=(1.5, 15 * top))
+    ax.set(xscale="log", yscale="log", xlim=span, ylim=(LEAST, TOP))
     ax.set(xlabel="updates of the ideal rule", ylabel="updates")
-    ax.set_yticks([10, 100])
-    ax.set_yticks([2, 5, 20, 50, 200, 500], minor=True)
-    ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.text(span[1] * 0.9, 0.37 * top, "not solved", ha="right", va="bottom", color=GREY, fontsize=8)
-    ax.legend(loc="upper left", bbox_to_anchor=(0.0, 0.65), handletextpad=0.2)
+    ax.set_yticks([10, 100, 1000, levels[1]], ["10", "100", "1000", "not\nsolved"])
+    ax.set_xticks([10, 100], ["10", "100"])
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_minor_locator(NullLocator())
+    height = math.log(STRIP / LEAST) / math.log(TOP / LEAST)
+    ax.legend(loc="upper left", bbox_to_anchor=(0.0, height), handletextpad=0.2, borderaxespad=0.2)
     letter(ax, name, "all tasks")
 
 
