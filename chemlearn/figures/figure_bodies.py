@@ -40,7 +40,7 @@ SHARE = 0.8
 """Share of the ideal rule's tasks that a body is to solve."""
 
 ACCIDENTS = 0.1
-"""Share of them that edges which do not compare may come upon by small steps; chosen after 1 of 73 was seen."""
+"""Share of them that edges which do not compare may solve by small steps; chosen after 1 of 73 was seen."""
 
 ENOUGH = 10
 """Tasks from which on a share can be judged."""
